@@ -1,0 +1,170 @@
+"""Events of QEMU's qapi/block-core.json: disks and what stands behind them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qmp_exporter.catalog.spec import NONE, Counter, EventSpec, Int, Label, Payload, Severity
+from qmp_exporter.catalog.states import IO_ERROR_ACTIONS, IO_OPERATIONS, QUORUM_OPERATIONS
+
+
+SOURCE: Final = "block-core.json"
+
+
+class IoError(Payload, frozen=True):
+    """Data of BLOCK_IO_ERROR; ``reason`` is text for people and not kept.
+
+    Attributes:
+        operation: a QAPI IoOperationType.
+        action: a QAPI BlockErrorAction.
+        device: the name of the drive; empty with -blockdev.
+        node_name: the node's name, if it has one.
+        qom_path: the guest's device (QEMU 9.2 and later).
+        qdev: the same in ``query-block``.
+        nospace: whether the host's disk is full; only where QEMU keeps an I/O status.
+    """
+
+    operation: str
+    action: str
+    device: str = ""
+    node_name: str = ""
+    qom_path: str = ""
+    qdev: str = ""
+    nospace: bool = False
+
+
+class QuorumFailure(Payload, frozen=True):
+    """Data of QUORUM_FAILURE.
+
+    Attributes:
+        reference: the drive's name if it has one, else the node's.
+        sectors_count: sectors of the failed request, of 512 bytes.
+    """
+
+    reference: str
+    sectors_count: Int = 0
+
+    @property
+    def sectors(self) -> int:
+        """Sectors, never negative."""
+        return max(0, self.sectors_count)
+
+
+class QuorumReport(Payload, frozen=True):
+    """Data of QUORUM_REPORT_BAD; ``error`` is text for people and not kept."""
+
+    node_name: str
+    type: str | None = None
+    sectors_count: Int = 0
+
+    @property
+    def sectors(self) -> int:
+        """Sectors of 512 bytes, never negative."""
+        return max(0, self.sectors_count)
+
+
+DEVICE: Final = Label("device", known="disks", disk=True)
+REFERENCE: Final = Label("reference", known="quorums")
+NODE: Final = Label("node", field="node_name")
+QUORUM_OPERATION: Final = Label("operation", QUORUM_OPERATIONS, field="type")
+
+EVENTS: Final = (
+    EventSpec(
+        "BLOCK_IO_ERROR",
+        "A read or write of the guest's disk failed.",
+        SOURCE,
+        payload=IoError,
+        samples=(
+            {
+                "qom-path": "/machine/peripheral/disk0",
+                "device": "",
+                "node-name": "node0",
+                "operation": "write",
+                "action": "stop",
+                "nospace": True,
+                "reason": "No space left on device",
+            },
+            {"device": "ide0-hd1", "operation": "write", "action": "stop"},
+        ),
+        severity=Severity.ERROR,
+        limited="qom-path, from QEMU 9.2 on",
+        counters=(
+            Counter(
+                "qemu_block_io_errors_total",
+                "Failed reads and writes of the guest's disks, by what QEMU did: stop the machine,"
+                " report to the guest, or ignore. At least so many: QEMU 9.2 and later send at"
+                " most one a second for a disk. QMP event BLOCK_IO_ERROR.",
+                (
+                    DEVICE,
+                    Label("operation", IO_OPERATIONS),
+                    Label("action", IO_ERROR_ACTIONS),
+                ),
+            ),
+            Counter(
+                "qemu_block_nospace_errors_total",
+                "Failed writes because the host's disk is full. QMP event BLOCK_IO_ERROR with"
+                " nospace.",
+                (DEVICE,),
+                when="nospace",
+            ),
+        ),
+    ),
+    EventSpec(
+        "QUORUM_FAILURE",
+        "The quorum driver could not establish a quorum: the guest's request failed.",
+        SOURCE,
+        payload=QuorumFailure,
+        samples=({"reference": "usr1", "sector-num": 345435, "sectors-count": 5},),
+        severity=Severity.ERROR,
+        limited="the machine",
+        counters=(
+            Counter(
+                "qemu_quorum_failures_total",
+                "Requests without a quorum; at least so many, since QEMU sends at most one a"
+                " second. QMP event QUORUM_FAILURE.",
+                (REFERENCE,),
+            ),
+            Counter(
+                "qemu_quorum_failure_sectors_total",
+                "Sectors of 512 bytes of the requests without a quorum. QMP event QUORUM_FAILURE.",
+                (REFERENCE,),
+                add="sectors",
+            ),
+        ),
+    ),
+    EventSpec(
+        "QUORUM_REPORT_BAD",
+        "A member of a quorum failed or disagrees with the others.",
+        SOURCE,
+        payload=QuorumReport,
+        samples=(
+            {
+                "type": "read",
+                "error": "Broken pipe",
+                "node-name": "node0",
+                "sector-num": 345435,
+                "sectors-count": 5,
+            },
+            {"node-name": "node0", "sector-num": 0, "sectors-count": 2097120},
+        ),
+        severity=Severity.WARN,
+        limited="node-name",
+        counters=(
+            Counter(
+                "qemu_quorum_bad_reports_total",
+                "Reports of a bad quorum member; at least so many, since QEMU sends at most one a"
+                " second for a member. QMP event QUORUM_REPORT_BAD.",
+                (NODE, QUORUM_OPERATION),
+                preset=NONE,
+            ),
+            Counter(
+                "qemu_quorum_bad_sectors_total",
+                "Sectors of 512 bytes in the reports of a bad quorum member. QMP event"
+                " QUORUM_REPORT_BAD.",
+                (NODE, QUORUM_OPERATION),
+                add="sectors",
+                preset=NONE,
+            ),
+        ),
+    ),
+)

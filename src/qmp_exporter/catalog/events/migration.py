@@ -1,0 +1,74 @@
+"""Events of QEMU's qapi/migration.json, and the end of a SPICE migration (qapi/ui.json)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from qmp_exporter.catalog.spec import Counter, EventSpec, Int, LastValue, Payload
+
+
+SOURCE: Final = "migration.json"
+
+
+class Migration(Payload, frozen=True):
+    """Data of MIGRATION: a QAPI MigrationStatus."""
+
+    status: str
+
+
+class MigrationPass(Payload, frozen=True):
+    """Data of MIGRATION_PASS.
+
+    Attributes:
+        pass_: the number of the pass over the guest's memory, from 1.
+    """
+
+    pass_: Int = msgspec.field(name="pass")
+
+
+EVENTS: Final = (
+    EventSpec(
+        "MIGRATION",
+        "A migration went to another status. Sent only with the migration capability `events`.",
+        SOURCE,
+        payload=Migration,
+        samples=({"status": "active"}, {"status": "completed"}),
+        note="Sets `qemu_migration_status`; an end is counted in `qemu_migrations_total`.",
+    ),
+    EventSpec(
+        "MIGRATION_PASS",
+        "The source began another pass over the guest's memory.",
+        SOURCE,
+        payload=MigrationPass,
+        samples=({"pass": 2},),
+        counters=(
+            Counter(
+                "qemu_migration_passes_total",
+                "Passes over the guest's memory begun, over all migrations of this source; QEMU 11"
+                " does not tell of the first of each. QMP event MIGRATION_PASS.",
+            ),
+        ),
+        gauges=(
+            LastValue(
+                "qemu_migration_pass",
+                "Pass over the guest's memory that the current or last migration has reached, 0"
+                " before the first that QEMU tells of. QMP event MIGRATION_PASS.",
+                "pass_",
+            ),
+        ),
+    ),
+    EventSpec(
+        "SPICE_MIGRATE_COMPLETED",
+        "The SPICE clients were handed to the destination of a migration.",
+        "ui.json",
+        samples=(None,),
+        counters=(
+            Counter(
+                "qemu_spice_migrations_total",
+                "Completed hand-overs of SPICE clients. QMP event SPICE_MIGRATE_COMPLETED.",
+            ),
+        ),
+    ),
+)

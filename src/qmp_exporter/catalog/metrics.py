@@ -1,0 +1,372 @@
+"""Every metric that is not in the entry of an event, one entry each, and the list of all.
+
+Metrics of a VM have the label ``vm`` besides those of their entry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from qmp_exporter.catalog.events import EVENTS
+from qmp_exporter.catalog.spec import NONE, Counter, Label, LastValue, Own, Sampled, Values
+from qmp_exporter.catalog.states import (
+    BOOLEANS,
+    DISPLAY_AUTHS,
+    IO_STATUSES,
+    MIGRATION_OUTCOMES,
+    MIGRATION_STATUSES,
+    OTHER,
+    RUN_STATES,
+    ExitCause,
+    LostCause,
+    Protocol,
+    Role,
+    StopCause,
+    TargetState,
+)
+from qmp_exporter.catalog.text import label_text
+from qmp_exporter.model.changes import (
+    ClientConnected,
+    ClientIncomplete,
+    Connected,
+    Disconnected,
+    Exited,
+    MigrationEnded,
+    Rebooted,
+    SessionOpened,
+    Stopped,
+    Suspended,
+)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from qmp_exporter.model.vm import VM
+
+
+Row: TypeAlias = tuple[Values, float]
+
+MIGRATION_SECONDS: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+
+PROTOCOL: Final = Label("protocol", tuple(Protocol), known="displays")
+STATUS: Final = Label("status", (*RUN_STATES, OTHER))
+
+
+def _value(value: float | None) -> Iterable[Row]:
+    return () if value is None else (((), value),)
+
+
+def _one_of(values: Sequence[str], current: str, *before: str) -> Iterable[Row]:
+    """Yield a row of 0 or 1 for each value, and for ``other`` only where it is the current one."""
+    for value in values:
+        yield (*before, value), float(value == current)
+    if current == OTHER:
+        yield (*before, OTHER), 1.0
+
+
+def _info(vm: VM, _: float) -> Iterable[Row]:
+    identity = vm.identity
+    if identity is not None:
+        texts = (identity.name, identity.uuid, identity.qemu_version, identity.arch)
+        yield tuple(map(label_text, (*texts, identity.monitor))), 1.0
+
+
+def _started(vm: VM, _: float) -> Iterable[Row]:
+    return _value(vm.identity.started if vm.identity is not None and vm.alive else None)
+
+
+def _status(vm: VM, _: float) -> Iterable[Row]:
+    return _one_of(RUN_STATES, vm.status) if vm.identity is not None else ()
+
+
+def _running(vm: VM, _: float) -> Iterable[Row]:
+    return _value(float(vm.status == "running") if vm.identity is not None else None)
+
+
+def _stopped(vm: VM, now: float) -> Iterable[Row]:
+    if vm.identity is not None:
+        for cause, seconds in vm.stops.seconds(now):
+            yield (cause,), seconds
+
+
+def _io_status(vm: VM, _: float) -> Iterable[Row]:
+    for disk, status in vm.disks.status.items():
+        yield from _one_of(IO_STATUSES, status, disk)
+
+
+def _migration_status(vm: VM, _: float) -> Iterable[Row]:
+    return _one_of(MIGRATION_STATUSES, vm.migration.status) if vm.migration.status else ()
+
+
+def _connections(vm: VM, _: float) -> Iterable[Row]:
+    for protocol, clients in vm.displays.items():
+        yield (protocol,), clients.connections
+
+
+def _sessions(vm: VM, _: float) -> Iterable[Row]:
+    for protocol, clients in vm.displays.items():
+        yield (protocol,), clients.sessions
+
+
+VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
+    Sampled(
+        "qemu_up",
+        "Whether the VM's monitor is connected and answers.",
+        lambda vm, _: (((), float(vm.up)),),
+    ),
+    Sampled(
+        "qemu_vm_info",
+        "About the VM; always 1. QMP commands query-name, query-uuid, query-target.",
+        _info,
+        tuple(map(Label, ("name", "uuid", "qemu_version", "arch", "monitor"))),
+    ),
+    Sampled(
+        "qemu_process_start_time_seconds",
+        "When the QEMU process started, in Unix time, where its pid can be read.",
+        _started,
+    ),
+    Sampled(
+        "qemu_vm_status",
+        "The VM's run state: 1 for the present one. QMP command query-status and events.",
+        _status,
+        (STATUS,),
+    ),
+    Sampled(
+        "qemu_vm_running",
+        "Whether the VM executes. QMP command query-status and events STOP and RESUME.",
+        _running,
+    ),
+    Counter(
+        "qemu_vm_exits_total",
+        "Ends of the QEMU process; crash: killed, out of memory or crashed, which cannot be told"
+        " apart.",
+        (Label("cause", tuple(ExitCause)),),
+        on=Exited,
+        fleet="qmp_exporter_fleet_exits_total",
+    ),
+    Counter(
+        "qemu_vm_stops_total",
+        "Stops of the machine by cause; host: somebody told QEMU to. QMP event STOP, and"
+        " query-status for the cause.",
+        (Label("cause", tuple(StopCause)),),
+        on=Stopped,
+        fleet="qmp_exporter_fleet_stops_total",
+    ),
+    Sampled(
+        "qemu_vm_stopped_seconds_total",
+        "Seconds that the machine was stopped, by cause, while it was watched. QMP events STOP and"
+        " RESUME.",
+        _stopped,
+        (Label("cause", tuple(StopCause)),),
+        ticks=True,
+    ),
+    Counter(
+        "qemu_vm_reboots_total",
+        "Reboots of the machine: RESETs within 1 s count as one. QMP event RESET.",
+        (Label("guest", BOOLEANS),),
+        on=Rebooted,
+    ),
+    Counter(
+        "qemu_vm_suspends_total",
+        "Times the guest went to sleep. QMP events SUSPEND (memory) and SUSPEND_DISK (disk).",
+        (Label("state", ("memory", "disk")),),
+        on=Suspended,
+    ),
+    Sampled(
+        "qemu_block_io_status",
+        "State of the disk: failed or nospace while an error keeps the VM stopped. QMP command"
+        " query-block and event BLOCK_IO_ERROR.",
+        _io_status,
+        (Label("device"), Label("status", IO_STATUSES)),
+    ),
+    Sampled(
+        "qemu_migration_status",
+        "Status of the migration under way or of the last one: 1 for the present one. QMP event"
+        " MIGRATION.",
+        _migration_status,
+        (Label("status", MIGRATION_STATUSES),),
+    ),
+    Counter(
+        "qemu_migrations_total",
+        "Migrations that ended. Both ends count: sum over role=source. QMP event MIGRATION.",
+        (Label("role", tuple(Role)), Label("outcome", MIGRATION_OUTCOMES)),
+        on=MigrationEnded,
+    ),
+    Sampled(
+        "qemu_migration_last_duration_seconds",
+        "How long the last migration took, if its begin was seen. QMP event MIGRATION.",
+        lambda vm, _: _value(vm.migration.seconds),
+    ),
+    Sampled(
+        "qemu_migration_last_downtime_seconds",
+        "How long the guest did not run in the last migration. QMP command query-migrate.",
+        lambda vm, _: _value(vm.migration.downtime),
+    ),
+    Sampled(
+        "qemu_migration_last_transferred_bytes",
+        "Memory that the last migration moved. QMP command query-migrate.",
+        lambda vm, _: _value(vm.migration.transferred),
+    ),
+    Sampled(
+        "qemu_display_connections",
+        "Open connections (VNC) or channels (SPICE). QMP events VNC_* and SPICE_*.",
+        _connections,
+        (PROTOCOL,),
+    ),
+    Sampled(
+        "qemu_display_sessions",
+        "Authenticated display sessions. QMP events VNC_* and SPICE_*.",
+        _sessions,
+        (PROTOCOL,),
+    ),
+    Counter(
+        "qemu_display_connects_total",
+        "Connections (VNC) or channels (SPICE) opened. QMP events VNC_CONNECTED and"
+        " SPICE_CONNECTED.",
+        (PROTOCOL,),
+        on=ClientConnected,
+    ),
+    Counter(
+        "qemu_display_logins_total",
+        "Display sessions that became active, by how they were authenticated. QMP events"
+        " VNC_INITIALIZED and SPICE_INITIALIZED.",
+        (PROTOCOL, Label("auth", DISPLAY_AUTHS)),
+        on=SessionOpened,
+        preset=NONE,
+    ),
+    Counter(
+        "qemu_display_incomplete_connects_total",
+        "Connections closed before they were authenticated: a refused login or a port probe. QMP"
+        " events VNC_DISCONNECTED and SPICE_DISCONNECTED.",
+        (PROTOCOL,),
+        on=ClientIncomplete,
+    ),
+    Sampled(
+        "qmp_exporter_target_state",
+        "What is known of the VM's monitor: 1 for the present state.",
+        lambda vm, _: _one_of(tuple(TargetState), vm.target),
+        (Label("state", tuple(TargetState)),),
+    ),
+    Counter(
+        "qmp_exporter_connects_total",
+        "Sessions established with the VM's monitor.",
+        on=Connected,
+    ),
+    Counter(
+        "qmp_exporter_disconnects_total",
+        "Established sessions that ended.",
+        (Label("reason", tuple(LostCause)),),
+        on=Disconnected,
+    ),
+    Sampled(
+        "qmp_exporter_unobserved_seconds_total",
+        "Seconds in which the VM was known and not watched: events may have been missed.",
+        lambda vm, now: (((), vm.unobserved.seconds(now)),),
+        ticks=True,
+    ),
+)
+
+EVENTS_TOTAL: Final = Counter(
+    "qemu_events_total",
+    "QMP events received; other: an event that is not in the catalog.",
+    (Label("event", tuple(spec.name for spec in EVENTS)),),
+    preset=(*((spec.name,) for spec in EVENTS), (OTHER,)),
+    fleet="qmp_exporter_fleet_events_total",
+)
+LAST_EVENT: Final = LastValue(
+    "qemu_last_event_timestamp_seconds",
+    "When the VM's newest event was sent, in Unix time by QEMU's clock.",
+    "time",
+)
+DECODE_ERRORS: Final = Counter(
+    "qmp_exporter_decode_errors_total",
+    "Lines of the monitor that are not the event they claim to be.",
+    (Label("event", tuple(spec.name for spec in EVENTS)),),
+    preset=((OTHER,),),
+)
+
+OWN_METRICS: Final[tuple[Own, ...]] = (
+    Own(
+        "qmp_exporter_build_info",
+        "gauge",
+        "Versions of the exporter, of Python and of the qemu.qmp library; always 1.",
+        ("version", "python_version", "qemu_qmp_version"),
+    ),
+    Own("qmp_exporter_targets", "gauge", "Monitors by state.", ("state",)),
+    Own(
+        "qmp_exporter_sink_errors_total",
+        "counter",
+        "Errors of a sink, which were logged and did not stop the others.",
+        ("sink",),
+    ),
+    Own(
+        "qmp_exporter_label_overflows_total",
+        "counter",
+        "Rows that a limit kept from being shown under their own labels.",
+        ("metric",),
+    ),
+    Own(
+        "qmp_exporter_event_delay_seconds",
+        "histogram",
+        "Time from QEMU's stamp of an event until it was applied; QEMU itself delays some by up"
+        " to a second.",
+        buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1.1, 5.0),
+    ),
+    Own(
+        "qmp_exporter_command_duration_seconds",
+        "histogram",
+        "Time that a VM took to answer a command.",
+        ("command",),
+        (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
+    ),
+    Own(
+        "qmp_exporter_event_loop_lag_seconds",
+        "histogram",
+        "How late the event loop woke up.",
+        buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5),
+    ),
+    Own(
+        "qmp_exporter_fleet_migration_duration_seconds",
+        "histogram",
+        "How long migrations took, over all VMs. QMP event MIGRATION.",
+        ("role", "outcome"),
+        MIGRATION_SECONDS,
+    ),
+    Own(
+        "qmp_exporter_discovery_skipped_total",
+        "counter",
+        "Paths that a glob matches and that are not watched.",
+        ("reason",),
+    ),
+    Own(
+        "qmp_exporter_http_rejected_total",
+        "counter",
+        "HTTP requests refused, by status code.",
+        ("code",),
+    ),
+    Own(
+        "qmp_exporter_log_lines_suppressed_total",
+        "counter",
+        "Log lines not written, because there were too many of their kind.",
+    ),
+)
+
+VmMetric: TypeAlias = Counter | LastValue | Sampled
+
+ALL_VM_METRICS: Final[tuple[VmMetric, ...]] = (
+    EVENTS_TOTAL,
+    LAST_EVENT,
+    *(counter for spec in EVENTS for counter in spec.counters),
+    *(gauge for spec in EVENTS for gauge in spec.gauges),
+    *VM_METRICS,
+    DECODE_ERRORS,
+)
+"""All metrics that have the label ``vm``, in the order in which they are shown."""
+
+FLEET_METRICS: Final = {
+    metric.fleet: metric
+    for metric in ALL_VM_METRICS
+    if isinstance(metric, Counter) and metric.fleet
+}
+"""Counters over all VMs, by name, and the counters of a VM that they add up."""

@@ -1,0 +1,182 @@
+"""The shapes of catalog entries: what an event is, what a metric is.
+
+Everything here is frozen data. The decoder, the metrics sink, the reference pages and the tests
+derive what they need from it, so that one new event is one new entry.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from qmp_exporter.model.changes import Change
+    from qmp_exporter.model.vm import VM
+
+
+Values: TypeAlias = tuple[str, ...]
+"""Label values in the order of the metric's labels, without ``vm``."""
+
+
+Int: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A QAPI int: 64 bits, so that no hostile number outgrows a sample."""
+
+
+class Payload(msgspec.Struct, frozen=True, rename="kebab", gc=False):
+    """Base of the ``data`` member of events: unknown members are ignored."""
+
+
+class Severity(enum.IntEnum):
+    """How bad an event is, in the numbers of OpenTelemetry's log data model."""
+
+    INFO = 9
+    WARN = 13
+    ERROR = 17
+    FATAL = 21
+
+
+class Label(msgspec.Struct, frozen=True):
+    """A label of a metric and where its value comes from.
+
+    Attributes:
+        name: the label's name.
+        values: the closed set of its values, anything else is ``other``; empty where the value is
+            an id that the host defines.
+        field: the member of the payload or change that holds the value; the label's name if empty.
+        known: what the VM tells beforehand of an open set, for rows preset at 0.
+        disk: the value is the VM's name of the disk that the payload speaks of.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    field: str = ""
+    known: Literal["", "disks", "quorums", "displays"] = ""
+    disk: bool = False
+
+    @property
+    def source(self) -> str:
+        """The member that holds the value."""
+        return self.field or self.name
+
+    @property
+    def free(self) -> bool:
+        """Whether the set of values is open, so that its rows must be limited."""
+        return not self.values
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """A counter that rises with an event or a change of a VM.
+
+    Attributes:
+        name: the series' name, with ``_total``.
+        help: HELP, naming the QMP event.
+        labels: the labels besides ``vm``.
+        on: the change it counts; none where it stands in an event's entry.
+        add: the member to add instead of 1 (a non-negative number).
+        when: a boolean member without which nothing is counted.
+        preset: the rows exposed at 0 from the start; all that are known if None.
+        fleet: the same counter over all VMs, without ``vm``, which survives the VMs.
+    """
+
+    name: str
+    help: str
+    labels: tuple[Label, ...] = ()
+    on: type[Change] | None = None
+    add: str = ""
+    when: str = ""
+    preset: tuple[Values, ...] | None = None
+    fleet: str = ""
+
+
+class LastValue(msgspec.Struct, frozen=True):
+    """A gauge that an event sets: the newest value by QEMU's time.
+
+    Attributes:
+        name: the series' name.
+        help: HELP, naming the QMP event.
+        field: the member that holds the value: a number or a boolean.
+        labels: the labels besides ``vm``.
+    """
+
+    name: str
+    help: str
+    field: str
+    labels: tuple[Label, ...] = ()
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """A metric read from the state of a VM when it is rendered.
+
+    Attributes:
+        name: the series' name; a counter's ends in ``_total``.
+        help: HELP, naming the QMP command or event.
+        labels: the labels besides ``vm``.
+        read: from the VM and the monotonic time in seconds, the rows.
+        ticks: whether it can change with time alone.
+    """
+
+    name: str
+    help: str
+    read: Callable[[VM, float], Iterable[tuple[Values, float]]]
+    labels: tuple[Label, ...] = ()
+    ticks: bool = False
+
+
+class Own(msgspec.Struct, frozen=True):
+    """A metric of the exporter as a whole, kept by ``telemetry.self_metrics``.
+
+    Attributes:
+        name: the series' name.
+        kind: ``counter``, ``gauge`` or ``histogram``.
+        help: HELP.
+        labels: the names of its labels.
+        buckets: upper bounds of a histogram, in its unit.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+class EventSpec(msgspec.Struct, frozen=True):
+    """One QMP event.
+
+    Attributes:
+        name: QEMU's name of it.
+        help: one sentence: when QEMU sends it.
+        source: the QAPI schema file that defines it.
+        samples: ``data`` members as QEMUs of several ages send them; the first is the newest.
+        payload: the type of its ``data``.
+        severity: for log records.
+        counters: what it counts, besides ``qemu_events_total``.
+        gauges: what it sets.
+        limited: what QEMU coalesces it by (at most one a second), if it does.
+        note: what a reader of the reference should know.
+    """
+
+    name: str
+    help: str
+    source: str
+    samples: tuple[dict[str, Any] | None, ...]
+    payload: type[Payload] = Payload
+    severity: Severity = Severity.INFO
+    counters: tuple[Counter, ...] = ()
+    gauges: tuple[LastValue, ...] = ()
+    limited: str = ""
+    note: str = ""
+
+    @property
+    def otel_name(self) -> str:
+        """Name of its span event and of its log event."""
+        return f"qemu.{self.name.lower()}"
+
+
+NONE: Final[tuple[Values, ...]] = ()
+"""For ``Counter.preset``: no row before the first event."""

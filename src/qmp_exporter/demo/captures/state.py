@@ -1,0 +1,214 @@
+"""A machine that exists only in its events, and what its monitor says of it.
+
+The members of every reply are those of QEMU 7.2; the larger replies were recorded from it
+(``replies-qemu-7.2.json``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from qmp_exporter.demo.captures.conversation import QmpError
+from qmp_exporter.demo.captures.display import Display
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from qmp_exporter.demo.captures import RecordedEvent
+
+
+NO_UUID = "00000000-0000-0000-0000-000000000000"
+"""What QEMU says of a machine that was given none."""
+
+_RECORDED: Final = json.loads((Path(__file__).parent / "replies-qemu-7.2.json").read_bytes())
+
+_STATUS_OF_NEXT_STOP: Mapping[tuple[str, str | None], str] = {
+    ("SHUTDOWN", None): "shutdown",
+    ("WATCHDOG", "pause"): "watchdog",
+    ("GUEST_PANICKED", "pause"): "guest-panicked",
+    ("GUEST_PANICKED", "poweroff"): "guest-panicked",
+    ("BLOCK_IO_ERROR", "stop"): "io-error",
+}
+_MIGRATION_OVER = {"completed", "failed", "cancelled"}
+# A strange event changes nothing: it is there to be sent, not to be understood.
+_STRANGE = (KeyError, TypeError, AttributeError, ValueError)
+
+
+class MachineState:
+    """A machine as its events and the commands of a client tell of it.
+
+    It has one IDE disk, or those that an event names; a VNC or a SPICE server if an event comes
+    from one; a balloon from the moment that an event tells its size.
+
+    Args:
+        events: those which will happen, to know from the start what the machine is made of.
+        name: what ``query-name`` says; empty: none.
+        uuid: what ``query-uuid`` says.
+        version: of QEMU.
+        status: at the start; one of QEMU's RunState.
+
+    Attributes:
+        status: now.
+        migration: status of the last migration, empty where there was none.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[RecordedEvent] = (),
+        *,
+        name: str = "",
+        uuid: str = NO_UUID,
+        version: tuple[int, int, int] = (7, 2, 22),
+        status: str = "running",
+    ) -> None:
+        self.status = status
+        self.migration = ""
+        self._name = name
+        self._uuid = uuid
+        self._version = version
+        self._incoming = status == "inmigrate"
+        self._next_stop = "paused"
+        self._balloon: int | None = None
+        self._capabilities = dict.fromkeys(_RECORDED["migration-capabilities"], False)
+        self._disks: dict[str, dict[str, Any]] = {}
+        self._displays = {"VNC": Display("service"), "SPICE": Display("port")}
+        for event in events:
+            self._equip(event.name, event.data)
+        if not self._disks:
+            self._disk({"device": "", "node-name": "n0"})
+        self._answers: Mapping[str, Callable[[], object]] = {
+            "query-status": self._query_status,
+            "query-name": lambda: {"name": self._name} if self._name else {},
+            "query-uuid": lambda: {"UUID": self._uuid},
+            "query-block": lambda: list(self._disks.values()),
+            "query-migrate": self._query_migrate,
+            "query-migrate-capabilities": self._query_migrate_capabilities,
+            "query-vnc": self._displays["VNC"].query_vnc,
+            "query-vnc-servers": self._displays["VNC"].query_vnc_servers,
+            "query-spice": self._displays["SPICE"].query_spice,
+            "query-balloon": self._query_balloon,
+        }
+
+    def follow(self, event: str, data: dict[str, Any]) -> None:
+        """Take note of an event that is being sent."""
+        self._equip(event, data)
+        with contextlib.suppress(*_STRANGE):
+            self._apply(event, data)
+
+    def answer(self, command: str, arguments: dict[str, Any]) -> object:
+        """Return what QEMU would return for one of the commands that are known here.
+
+        Raises:
+            QmpError: for all others, for wrong arguments, and where QEMU refuses.
+        """
+        if command == "migrate-set-capabilities":
+            return self._set_capabilities(arguments)
+        if command not in self._answers:
+            raise QmpError("CommandNotFound", f"The command {command} has not been found")
+        for unexpected in arguments:
+            raise QmpError("GenericError", f"Parameter '{unexpected}' is unexpected")
+        return self._answers[command]()
+
+    def _equip(self, event: str, data: dict[str, Any]) -> None:
+        """Learn what parts the machine has."""
+        with contextlib.suppress(*_STRANGE):
+            kind, _, _ = event.partition("_")
+            if event == "BLOCK_IO_ERROR":
+                self._disk(data)
+            elif kind in self._displays:
+                self._displays[kind].equip(data)
+
+    def _apply(self, event: str, data: dict[str, Any]) -> None:
+        action = data.get("action")
+        self._next_stop = _STATUS_OF_NEXT_STOP.get((event, action), self._next_stop)
+        match event.split("_"):
+            case ["STOP"]:
+                self.status = self._next_stop
+            case ["RESUME"] | ["WAKEUP"]:
+                self.status, self._next_stop = "running", "paused"
+                self._forgive()
+            case ["SUSPEND"]:
+                self.status = "suspended"
+            case ["RESET"] if self.status not in {"running", "inmigrate"}:
+                self.status = "prelaunch"
+            case ["BLOCK", "IO", "ERROR"] if action == "stop":
+                self._disk(data)["io-status"] = "nospace" if data.get("nospace") else "failed"
+            case ["BALLOON", "CHANGE"]:
+                self._balloon = data["actual"]
+            case ["MIGRATION"]:
+                self._migrate(data["status"])
+            case ["VNC" | "SPICE" as kind, what] if "client" in data:
+                self._displays[kind].follow(what, data["client"])
+
+    def _disk(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the disk that an event speaks of; there is one of each node name."""
+        node = data.get("node-name", "n0")
+        if node not in self._disks:
+            disk = deepcopy(_RECORDED["disk"])
+            disk["device"] = data["device"]
+            disk["inserted"]["node-name"] = node
+            path = data.get("qom-path", disk["qdev"])
+            own = path.removeprefix("/machine/peripheral/")
+            # QEMU names the device by its id; what is inside of a device has none.
+            disk["qdev"] = path if "/" in own else own
+            self._disks[node] = disk
+        return self._disks[node]
+
+    def _forgive(self) -> None:
+        """Clear the errors of disks, as ``cont`` does: of -drive only, not of -blockdev."""
+        for disk in self._disks.values():
+            if disk["device"]:
+                disk["io-status"] = "ok"
+
+    def _migrate(self, status: str) -> None:
+        self.migration = status
+        if status not in _MIGRATION_OVER:
+            self._next_stop = "finish-migrate"
+        elif status == "completed" and self.status == "finish-migrate":
+            self.status = "postmigrate"
+        elif self._next_stop == "finish-migrate":
+            self._next_stop = "paused"
+
+    def _set_capabilities(self, arguments: dict[str, Any]) -> object:
+        if not isinstance(wanted := arguments.get("capabilities"), list):
+            raise QmpError("GenericError", "Parameter 'capabilities' is missing")
+        for entry in wanted:
+            match entry:
+                case {"capability": "events", "state": bool(on)}:
+                    self._capabilities["events"] = on
+                case _:
+                    refused = f"Parameter 'capability' does not accept {json.dumps(entry)}"
+                    raise QmpError("GenericError", refused)
+        return {}
+
+    def _query_status(self) -> object:
+        status = {"status": self.status, "running": self.status == "running"}
+        # The third member is gone in QEMU 10.0.
+        return status if self._version >= (10,) else status | {"singlestep": False}
+
+    def _query_migrate(self) -> object:
+        reply = {"status": self.migration} if self.migration else {}
+        if self._incoming:
+            return {} if self.migration == "setup" else reply
+        match self.migration:
+            case "" | "setup" | "cancelled":
+                return reply
+            case "failed":
+                return reply | {"error-desc": "as it was recorded"}
+            case "completed":
+                return _RECORDED["migration-completed"]
+            case _:
+                return _RECORDED["migration-active"] | reply
+
+    def _query_migrate_capabilities(self) -> object:
+        return [{"state": on, "capability": name} for name, on in self._capabilities.items()]
+
+    def _query_balloon(self) -> object:
+        if self._balloon is None:
+            raise QmpError("DeviceNotActive", "No balloon device has been activated")
+        return {"actual": self._balloon}

@@ -1,0 +1,78 @@
+"""Patterns of socket paths, and what the path tells of the VM."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from glob import has_magic
+from typing import Final
+
+import msgspec
+
+from qmp_exporter.errors import ConfigError
+from qmp_exporter.model.target import Target
+
+
+NAME_GROUP: Final = "vm"
+
+# Monitors that their managers hold, which a pattern must never take: only an exact path does.
+MANAGED: Final = (
+    re.compile(r"/libvirt/qemu/domain-[^/]*/monitor\.sock$"),
+    re.compile(r"/run/qemu-server/[^/]*\.qmp$"),
+    re.compile(r"/qemu\.monitor$"),  # Incus and LXD
+)
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """Sockets to watch.
+
+    Attributes:
+        path: an absolute path, or a glob of them: ``*``, ``?``, ``[...]``, and ``**`` for folders.
+        name: a regular expression searched in a path; its group ``vm`` is the VM's name, its other
+            named groups are labels. None for the name that QEMU tells.
+        excludes: globs of paths to leave out.
+        labels: further labels of ``qemu_vm_info``, as pairs.
+    """
+
+    path: str
+    name: re.Pattern[str] | None = None
+    excludes: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is one path, not a glob."""
+        return not has_magic(self.path)
+
+    def excluded(self, path: str) -> bool:
+        """Whether a path that the glob matches is to be left out."""
+        return any(fnmatchcase(path, exclude) for exclude in self.excludes)
+
+    def target(self, path: str) -> Target | None:
+        """Return the monitor at a path, none where the regular expression is not found in it."""
+        if self.name is None:
+            return Target(path, named=self.exact, labels=self.labels)
+        found = self.name.search(path)
+        if found is None:
+            return None
+        groups = found.groupdict(default="")
+        name = groups.pop(NAME_GROUP, "")
+        labels = (*self.labels, *groups.items())
+        return Target(path, name=name, named=self.exact, labels=labels)
+
+
+def managed(path: str) -> bool:
+    """Whether a path is the monitor of libvirt, Proxmox, Incus or LXD themselves."""
+    return any(known.search(path) for known in MANAGED)
+
+
+def expression(text: str) -> re.Pattern[str]:
+    """Return a regular expression for ``Pattern.name``.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return re.compile(text)
+    except re.error as err:
+        raise ConfigError(f"found {text!r}; expected a regular expression: {err}") from None

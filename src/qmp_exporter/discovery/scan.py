@@ -1,0 +1,118 @@
+"""One look at the file system: which sockets the patterns match now."""
+
+from __future__ import annotations
+
+import os
+import stat
+from glob import iglob
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from qmp_exporter.discovery.pattern import managed
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qmp_exporter.discovery.pattern import Pattern
+    from qmp_exporter.model.target import Target
+
+
+MAX_PATH: Final = 107
+"""Bytes of a unix socket's path: unix(7), without the closing NUL."""
+
+SKIPPED: Final = ("not-a-socket", "excluded", "managed", "no-name", "path-too-long", "too-many")
+"""Why a path that a pattern matches is not watched."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a scan found.
+
+    Attributes:
+        targets: the monitors by address.
+        skipped: from the paths that were left out to why.
+    """
+
+    targets: dict[str, Target]
+    skipped: dict[str, str]
+
+
+def scan(patterns: Iterable[Pattern], limit: int) -> Found:
+    """Return the sockets that the patterns match now.
+
+    An exact path is always a target, whether something is there or not; where two patterns match
+    a path, the first one says what it is. It reads folders and may take long: run it in a thread.
+
+    Args:
+        patterns: what to look for.
+        limit: targets at most; which ones are left out is the same at every scan.
+    """
+    targets: dict[str, Target] = {}
+    skipped: dict[str, str] = {}
+    for pattern in patterns:
+        for path in _paths(pattern):
+            if path in targets:
+                continue
+            reason = _unfit(path, pattern)
+            target = None if reason else pattern.target(path)
+            if target is None:
+                skipped[path] = reason or "no-name"
+            elif len(targets) >= limit:
+                skipped[path] = "too-many"
+            else:
+                targets[path] = target
+    return Found(targets, skipped)
+
+
+def _paths(pattern: Pattern) -> Iterator[str]:
+    if pattern.exact:
+        yield pattern.path
+    else:
+        yield from sorted(iglob(pattern.path, recursive=True))  # noqa: PTH207 - thousands of them
+
+
+def _unfit(path: str, pattern: Pattern) -> str:
+    """Return why a path is no target, empty if it is one."""
+    if pattern.exact:
+        return ""
+    if pattern.excluded(path):
+        return "excluded"
+    if managed(os.path.realpath(path)) or managed(path):
+        return "managed"
+    if len(os.fsencode(path)) > MAX_PATH:
+        return "path-too-long"
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - thousands of them
+    except OSError:
+        return "not-a-socket"  # a link to nowhere, or gone meanwhile
+    return "" if stat.S_ISSOCK(mode) else "not-a-socket"
+
+
+def folders(patterns: Iterable[Pattern]) -> set[str]:
+    """Return the folders in which a change may make or end a socket of a pattern.
+
+    For a folder that is not there yet, the nearest one above that is.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        parent = os.path.dirname(pattern.path)  # noqa: PTH120 - a glob is no path
+        if pattern.exact or not _has_magic(parent):
+            found.add(_existing(parent))
+            continue
+        fixed = parent
+        while _has_magic(fixed):
+            fixed = os.path.dirname(fixed)  # noqa: PTH120 - a glob is no path
+        found.add(_existing(fixed))
+        found.update(p for p in iglob(parent, recursive=True) if os.path.isdir(p))  # noqa: PTH112, PTH207
+    return found
+
+
+def _has_magic(path: str) -> bool:
+    return any(c in path for c in "*?[")
+
+
+def _existing(folder: str) -> str:
+    while folder != "/" and not os.path.isdir(folder):  # noqa: PTH112 - a text all the way
+        folder = os.path.dirname(folder)  # noqa: PTH120 - a text all the way
+    return folder or "/"

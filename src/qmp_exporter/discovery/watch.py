@@ -1,0 +1,94 @@
+"""inotify: what says that a scan is worth while before it is due.
+
+Without asyncinotify, or where the kernel refuses (a limit, a file system without it), nothing is
+said, and the scans alone find every change. Source: inotify(7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+asyncinotify: Any
+try:
+    import asyncinotify
+except ImportError:  # the extra is not installed
+    asyncinotify = None
+
+
+log = logging.getLogger(__name__)
+
+MAX_FOLDERS: Final = 1024
+"""Folders watched; the kernel's own limit for a user is often 8192, of all programs."""
+
+
+class Watch:
+    """Watches folders, and calls back when something in them may have changed.
+
+    Args:
+        changed: called on the event loop; many changes at once may be one call.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._inotify: Any = None
+        self._watches: dict[str, Any] = {}
+
+    @property
+    def available(self) -> bool:
+        """Whether the kernel tells of changes."""
+        return self._inotify is not None
+
+    async def run(self) -> None:
+        """Call back until cancelled."""
+        if asyncinotify is None:
+            log.info("asyncinotify is not installed: new sockets are found by scanning alone")
+            return
+        try:
+            self._inotify = asyncinotify.Inotify()
+        except OSError as err:
+            log.warning("no inotify, new sockets are found by scanning alone: %s", err.strerror)
+            return
+        try:
+            self._changed()  # to be told the folders
+            async for _ in self._inotify:
+                self._changed()
+                await asyncio.sleep(0)
+        finally:
+            self._inotify.close()
+            self._inotify = None
+            self._watches.clear()
+
+    def follow(self, folders: Iterable[str]) -> None:
+        """Watch these folders, and no others."""
+        if self._inotify is None:
+            return
+        wanted = sorted(folders)[:MAX_FOLDERS]
+        for folder in self._watches.keys() - set(wanted):
+            self._drop(folder)
+        for folder in wanted:
+            if folder not in self._watches:
+                self._add(folder)
+
+    def _add(self, folder: str) -> None:
+        mask = asyncinotify.Mask
+        events = (
+            mask.CREATE | mask.DELETE | mask.MOVED_TO | mask.MOVED_FROM | mask.ATTRIB
+            | mask.DELETE_SELF | mask.MOVE_SELF | mask.ONLYDIR
+        )  # fmt: skip
+        try:
+            self._watches[folder] = self._inotify.add_watch(folder, events)
+        except OSError as err:
+            log.debug("%s is not watched: %s", folder, err)
+
+    def _drop(self, folder: str) -> None:
+        watch = self._watches.pop(folder)
+        try:
+            self._inotify.rm_watch(watch)
+        except (OSError, ValueError):
+            log.debug("%s went by itself", folder)

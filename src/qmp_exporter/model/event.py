@@ -1,0 +1,25 @@
+"""What happened to a VM: an event as QEMU sent it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from qmp_exporter.catalog.spec import EventSpec, Payload
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One QMP event.
+
+    Attributes:
+        spec: its entry in the catalog, ``UNCATALOGUED`` if it has none.
+        name: its name as QEMU sent it; not fit for a label unless ``spec.name`` equals it.
+        data: its typed data.
+        time: QEMU's stamp in Unix seconds, or the time of arrival where that is not to be believed.
+        now: monotonic seconds at its arrival.
+    """
+
+    spec: EventSpec
+    name: str
+    data: Payload
+    time: float
+    now: float

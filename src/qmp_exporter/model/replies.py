@@ -1,0 +1,102 @@
+"""The replies to the commands that are sent, as far as they are used.
+
+Source: QEMU's QAPI schema (run-state.json, block-core.json, migration.json, ui.json,
+machine.json). Members that are not used, or are new, are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from qmp_exporter.catalog.spec import Int
+
+
+class _Reply(msgspec.Struct, frozen=True, rename="kebab"):
+    pass
+
+
+class Status(_Reply, frozen=True):
+    """``query-status``: a QAPI RunState."""
+
+    status: str
+
+
+class Node(_Reply, frozen=True):
+    """What is inserted in a block device."""
+
+    node_name: str = ""
+    drv: str = ""
+
+
+class BlockDevice(_Reply, frozen=True):
+    """One member of ``query-block``."""
+
+    device: str = ""
+    qdev: str = ""
+    io_status: str | None = None
+    inserted: Node | None = None
+
+
+class BlockDevices(_Reply, frozen=True):
+    """``query-block``."""
+
+    devices: tuple[BlockDevice, ...] = ()
+
+
+class MigratedRam(_Reply, frozen=True):
+    """Memory that a migration moved, in bytes."""
+
+    transferred: Int = 0
+
+
+class MigrationInfo(_Reply, frozen=True):
+    """``query-migrate``; times in milliseconds."""
+
+    status: str = "none"
+    downtime: Int | None = None
+    ram: MigratedRam | None = None
+
+
+class VncPeer(_Reply, frozen=True):
+    """A client in ``query-vnc-servers``."""
+
+    host: str
+    service: str
+
+
+class VncServer(_Reply, frozen=True):
+    """A member of ``query-vnc-servers``."""
+
+    clients: tuple[VncPeer, ...] = ()
+
+
+class VncServers(_Reply, frozen=True):
+    """``query-vnc-servers``."""
+
+    servers: tuple[VncServer, ...] = ()
+
+
+class SpiceChannel(_Reply, frozen=True):
+    """A channel in ``query-spice``."""
+
+    host: str
+    port: str
+    channel_type: Int
+
+
+class Spice(_Reply, frozen=True):
+    """``query-spice``."""
+
+    enabled: bool = False
+    channels: tuple[SpiceChannel, ...] = ()
+
+
+class Balloon(_Reply, frozen=True):
+    """``query-balloon``: bytes."""
+
+    actual: Int
+
+
+ReplyValue: TypeAlias = Status | BlockDevices | MigrationInfo | VncServers | Spice | Balloon

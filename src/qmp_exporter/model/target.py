@@ -1,0 +1,31 @@
+"""A monitor to watch."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A monitor to watch.
+
+    Attributes:
+        address: the path of a unix socket, or ``host:port``.
+        tcp: whether ``address`` is ``host:port``.
+        name: the VM's name, if the configuration gives one.
+        labels: further labels of the VM, as pairs.
+        named: whether the address was given without a wildcard, so that it stays when QEMU ends.
+    """
+
+    address: str
+    tcp: bool = False
+    name: str = ""
+    named: bool = True
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """Name of a VM that was never reached: the socket's without directory and suffix."""
+        if self.tcp:
+            return self.address
+        last = self.address.rstrip("/").rpartition("/")[2]
+        return last.rpartition(".")[0] or last or self.address

@@ -1,0 +1,262 @@
+"""What events mean beyond their catalog entry, one function each.
+
+An event that only counts, or only sets a gauge, needs none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+
+from qmp_exporter.catalog.states import ExitCause, Protocol, Role, StopCause
+from qmp_exporter.model.changes import (
+    ClientConnected,
+    ClientIncomplete,
+    Overflowed,
+    Rebooted,
+    SessionOpened,
+    Suspended,
+)
+from qmp_exporter.model.display import SPICE_MAIN, Clients, Peer
+from qmp_exporter.model.inputs import Ask
+from qmp_exporter.model.vm import VM, Reading, Step, asking
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmp_exporter.catalog.events.block import IoError
+    from qmp_exporter.catalog.events.migration import Migration
+    from qmp_exporter.catalog.events.run_state import Halt, Panic, Watchdog
+    from qmp_exporter.catalog.events.ui import SpiceEvent, VncEvent
+    from qmp_exporter.model.event import Event
+
+
+REBOOT_BURST: Final = 1.0
+"""Seconds, by QEMU's stamps, in which further RESETs belong to the same reboot."""
+
+_PASS: Final = ("qemu_migration_pass", ())
+_NOBODY: Final = Peer()
+_ASKS: Final = {Protocol.VNC: Ask.VNC, Protocol.SPICE: Ask.SPICE}
+_ARRIVING: Final = frozenset({"inmigrate", ""})  # or not known yet
+_NO_REBOOT: Final = frozenset({"snapshot-load", "subsystem-reset"})
+_EXITS: Final = {
+    "guest-shutdown": ExitCause.GUEST_SHUTDOWN,
+    "guest-reset": ExitCause.GUEST_SHUTDOWN,
+    "guest-panic": ExitCause.PANIC,
+    "host-error": ExitCause.CRASH,
+    "host-signal": ExitCause.SIGNAL,
+}
+_RUN_STATES: Final = {
+    StopCause.IO_ERROR: "io-error",
+    StopCause.WATCHDOG: "watchdog",
+    StopCause.GUEST_PANIC: "guest-panicked",
+    StopCause.GUEST_SHUTDOWN: "shutdown",
+    StopCause.HOST_SHUTDOWN: "shutdown",
+}
+
+
+def _stop(vm: VM, event: Event) -> Step:
+    migrating = vm.migration.open and vm.migration.role is Role.SOURCE
+    stops, changes = vm.stops.hold(event.time, event.now, migrating=migrating)
+    expected = stops.expected(event.time)
+    status = _RUN_STATES.get(expected, "paused") if expected else "paused"
+    vm = msgspec.structs.replace(vm, status=status, stops=stops)
+    return asking(vm, changes, Ask.STATUS)
+
+
+def _resume(vm: VM, event: Event) -> Step:
+    stops, changes = vm.stops.settle(None, event.now, migrating=False)
+    vm = msgspec.structs.replace(
+        vm,
+        status="running",
+        stops=stops.ended(event.now),
+        ending=None,
+        disks=vm.disks.resumed(),
+    )
+    return Step(vm, changes)
+
+
+def _reset(vm: VM, event: Event) -> Step:
+    data = cast("Halt", event.data)
+    vm = msgspec.structs.replace(vm, ending=None)
+    changes: tuple[Rebooted, ...] = ()
+    burst = abs(event.time - vm.reset_at) <= REBOOT_BURST
+    if data.reason not in _NO_REBOOT and not burst:
+        vm = msgspec.structs.replace(vm, reset_at=event.time)
+        changes = (Rebooted(data.guest),)
+    # A reset of a machine that does not run leaves it in prelaunch, without an event.
+    return Step(vm, changes) if vm.status == "running" else asking(vm, changes, Ask.STATUS)
+
+
+def _shutdown(vm: VM, event: Event) -> Step:
+    data = cast("Halt", event.data)
+    by_guest = data.guest is not False  # QEMU before 4.2 did not say: mostly the guest
+    unnamed = ExitCause.GUEST_SHUTDOWN if by_guest else ExitCause.HOST_QUIT
+    cause = StopCause.GUEST_SHUTDOWN if by_guest else StopCause.HOST_SHUTDOWN
+    stops = vm.stops.announce(cause, event.time)
+    return Step(
+        msgspec.structs.replace(
+            vm,
+            ending=_EXITS.get(data.reason or "", unnamed),
+            stops=msgspec.structs.replace(stops, shutdown=cause),
+        )
+    )
+
+
+def _suspend(vm: VM, _: Event) -> Step:
+    return Step(msgspec.structs.replace(vm, status="suspended"), (Suspended("memory"),))
+
+
+def _suspend_disk(vm: VM, _: Event) -> Step:
+    return Step(vm, (Suspended("disk"),))
+
+
+def _wakeup(vm: VM, _: Event) -> Step:
+    if vm.status != "suspended":
+        return Step(vm)
+    return Step(msgspec.structs.replace(vm, status="running"))
+
+
+def _watchdog(vm: VM, event: Event) -> Step:
+    action = cast("Watchdog", event.data).action
+    if action == "poweroff":  # QEMU exits at once, without SHUTDOWN
+        return Step(msgspec.structs.replace(vm, ending=vm.ending or ExitCause.WATCHDOG))
+    if action == "pause":
+        return _announced(vm, event, StopCause.WATCHDOG)
+    return Step(vm)
+
+
+def _panicked(vm: VM, event: Event) -> Step:
+    action = cast("Panic", event.data).action
+    if action == "poweroff":
+        vm = msgspec.structs.replace(vm, ending=vm.ending or ExitCause.PANIC)
+    if action in {"pause", "poweroff"}:
+        return _announced(vm, event, StopCause.GUEST_PANIC)
+    return Step(vm)
+
+
+def _announced(vm: VM, event: Event, cause: StopCause) -> Step:
+    return Step(msgspec.structs.replace(vm, stops=vm.stops.announce(cause, event.time)))
+
+
+def _io_error(vm: VM, event: Event) -> Step:
+    error = cast("IoError", event.data)
+    changes: tuple[Overflowed, ...] = ()
+    if error.action == "stop":
+        if vm.disks.crowded(vm.disk_of(error)):
+            changes = (Overflowed("qemu_block_io_status"),)
+        vm = msgspec.structs.replace(
+            vm,
+            stops=vm.stops.announce(StopCause.IO_ERROR, event.time),
+            disks=vm.disks.failed(error, event.time),
+        )
+    if not vm.disks.unknown(error, event.now):
+        return Step(vm, changes)
+    disks = msgspec.structs.replace(vm.disks, asked=event.now)
+    return asking(msgspec.structs.replace(vm, disks=disks), changes, Ask.BLOCK)
+
+
+def _migration(vm: VM, event: Event) -> Step:
+    status = cast("Migration", event.data).status
+    known = vm.migration
+    if status == "setup" and vm.status not in _ARRIVING:
+        known = msgspec.structs.replace(known, role=Role.SOURCE)  # its arrival was not seen
+    migration, changes = known.went(status, event.time)
+    vm = msgspec.structs.replace(vm, migration=migration)
+    if migration.open and changes and migration.role is Role.SOURCE:
+        # QEMU 11 does not send the first pass: do not show the last one of the migration before.
+        readings = {**vm.readings, _PASS: Reading(0, event.time)}
+        vm = msgspec.structs.replace(vm, readings=readings)
+    if migration.open or not changes:
+        return Step(vm, changes)
+    if migration.role is Role.DESTINATION:
+        if status == "completed":  # it may be the source of the next one
+            source = msgspec.structs.replace(migration, role=Role.SOURCE)
+            vm = msgspec.structs.replace(vm, migration=source)
+        return asking(vm, changes, Ask.STATUS)
+    if status == "completed":
+        vm = msgspec.structs.replace(vm, status="postmigrate")
+        if vm.stops.held is None:
+            vm = msgspec.structs.replace(vm, stops=vm.stops.ended(event.now))
+    return asking(vm, changes, Ask.MIGRATE, Ask.STATUS)
+
+
+def _opened(vm: VM, protocol: Protocol, key: str) -> Step:
+    clients = vm.displays.get(protocol, Clients())
+    changes = (ClientConnected(protocol),)
+    if clients.full(key):
+        return Step(vm, (*changes, Overflowed("qemu_display_connections")))
+    return Step(_shown(vm, protocol, clients.connected(key)), changes)
+
+
+def _active(vm: VM, protocol: Protocol, key: str, auth: str | None, *, session: bool) -> Step:
+    clients = vm.displays.get(protocol, Clients())
+    changes = (SessionOpened(protocol, auth),) if session else ()
+    if clients.full(key):
+        return Step(vm, changes)
+    unpaired = clients.peers.get(key, _NOBODY).complete  # an earlier guess was wrong
+    vm = _shown(vm, protocol, clients.initialized(key, session=session))
+    return asking(vm, changes, _ASKS[protocol]) if unpaired else Step(vm, changes)
+
+
+def _closed(vm: VM, protocol: Protocol, key: str) -> Step:
+    clients = vm.displays.get(protocol, Clients())
+    ambiguous = clients.peers.get(key, _NOBODY).ambiguous
+    clients, incomplete = clients.disconnected(key)
+    vm = _shown(vm, protocol, clients)
+    changes = (ClientIncomplete(protocol),) if incomplete else ()
+    return asking(vm, changes, _ASKS[protocol]) if ambiguous else Step(vm, changes)
+
+
+def _shown(vm: VM, protocol: Protocol, clients: Clients) -> VM:
+    return msgspec.structs.replace(vm, displays={**vm.displays, protocol: clients})
+
+
+def _vnc_connected(vm: VM, event: Event) -> Step:
+    return _opened(vm, Protocol.VNC, cast("VncEvent", event.data).client.key)
+
+
+def _vnc_initialized(vm: VM, event: Event) -> Step:
+    data = cast("VncEvent", event.data)
+    return _active(vm, Protocol.VNC, data.client.key, data.server.auth, session=True)
+
+
+def _vnc_disconnected(vm: VM, event: Event) -> Step:
+    return _closed(vm, Protocol.VNC, cast("VncEvent", event.data).client.key)
+
+
+def _spice_connected(vm: VM, event: Event) -> Step:
+    return _opened(vm, Protocol.SPICE, cast("SpiceEvent", event.data).client.key)
+
+
+def _spice_initialized(vm: VM, event: Event) -> Step:
+    data = cast("SpiceEvent", event.data)
+    main = data.client.channel_type == SPICE_MAIN
+    return _active(vm, Protocol.SPICE, data.client.key, data.server.auth, session=main)
+
+
+def _spice_disconnected(vm: VM, event: Event) -> Step:
+    return _closed(vm, Protocol.SPICE, cast("SpiceEvent", event.data).client.key)
+
+
+TRANSITIONS: Final[dict[str, Callable[[VM, Event], Step]]] = {
+    "BLOCK_IO_ERROR": _io_error,
+    "GUEST_PANICKED": _panicked,
+    "MIGRATION": _migration,
+    "RESET": _reset,
+    "RESUME": _resume,
+    "SHUTDOWN": _shutdown,
+    "SPICE_CONNECTED": _spice_connected,
+    "SPICE_DISCONNECTED": _spice_disconnected,
+    "SPICE_INITIALIZED": _spice_initialized,
+    "STOP": _stop,
+    "SUSPEND": _suspend,
+    "SUSPEND_DISK": _suspend_disk,
+    "VNC_CONNECTED": _vnc_connected,
+    "VNC_DISCONNECTED": _vnc_disconnected,
+    "VNC_INITIALIZED": _vnc_initialized,
+    "WAKEUP": _wakeup,
+    "WATCHDOG": _watchdog,
+}

@@ -1,0 +1,156 @@
+"""A thin QMPClient: qemu.qmp negotiates and executes, this reads.
+
+Stock qemu.qmp keeps every event twice, for ever, prints every message whether it is logged or not,
+and reads line by line. Here chunks are read and split; events go straight to a callback, and all
+else to qemu.qmp, in the order of the stream.
+
+It relies on these private members of qemu.qmp 0.0.6, which is pinned for that reason:
+``RELIED_ON``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from qemu.qmp import QMPClient
+from qemu.qmp.error import ProtocolError
+from qemu.qmp.message import Message
+
+from qmp_exporter.errors import QmpExporterError
+from qmp_exporter.qmp.queries import allowed
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+RELIED_ON: Final = (
+    "_bh_recv_message",
+    "_cb_inbound",
+    "_cb_outbound",
+    "_on_message",
+    "_reader",
+    "_writer",
+)
+
+CHUNK: Final = 256 * 1024
+"""Bytes read at once."""
+
+MAX_LINE: Final = 1024 * 1024
+"""Bytes of a line beyond which the connection is given up; replies to our commands are smaller."""
+
+MAX_LINES: Final = 256
+MAX_SECONDS: Final = 0.001
+"""Lines, and seconds, that one session may take of one turn of the event loop."""
+
+_CHECK: Final = 32  # lines between two looks at the clock
+
+# What becomes of connections is logged once, by the session.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
+
+
+class Client(QMPClient):
+    """A connection to one monitor; good for one ``connect()``.
+
+    Args:
+        on_event: called with each line that is no reply, in the order of the stream: events, and
+            what the decoder is to find wrong.
+        on_reply: called with the command and its reply (None for an error), in the same order.
+    """
+
+    def __init__(
+        self,
+        on_event: Callable[[bytes], None],
+        on_reply: Callable[[str, object], None],
+    ) -> None:
+        super().__init__(readbuflen=MAX_LINE)
+        self.events.event_filter = lambda _: False
+        self._on_event = on_event
+        self._on_reply = on_reply
+        self._sent: dict[str, str] = {}
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.read_at = monotonic()
+        """Monotonic seconds at which something was last received."""
+
+    def abort(self) -> None:
+        """Close the connection without waiting for anything."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    async def _bh_recv_message(self) -> None:
+        assert self._reader is not None  # noqa: S101 - qemu.qmp set it before it calls this
+        try:
+            chunk = await self._reader.read(CHUNK)
+        except ConnectionError:
+            # QEMU ended with a question of ours unread. What it said before is here, but asyncio
+            # raises first; the next read raises again.
+            buffered: bytearray = self._reader._buffer  # type: ignore[attr-defined] # noqa: SLF001
+            if not buffered:
+                raise
+            chunk = bytes(buffered)
+            buffered.clear()
+        if not chunk:
+            raise EOFError
+        self.read_at = monotonic()
+        self._size += len(chunk)
+        self._parts.append(chunk)
+        lines: list[bytes] = []
+        if b"\n" in chunk:
+            lines = b"".join(self._parts).split(b"\n")
+            rest = lines.pop()
+            self._parts, self._size = [rest], len(rest)
+        # A complete line that is too long came in several chunks, so it is the first.
+        if self._size > MAX_LINE or (lines and len(lines[0]) > MAX_LINE):
+            raise ProtocolError(f"a line of more than {MAX_LINE} bytes")
+        await self._take(lines)
+
+    async def _take(self, lines: list[bytes]) -> None:
+        began = monotonic()
+        for count, line in enumerate(lines, 1):
+            if line.startswith(b'{"timestamp"'):
+                self._on_event(line)
+            else:
+                await self._take_other(line)
+            if count % _CHECK == 0 and (
+                count % MAX_LINES == 0 or monotonic() - began > MAX_SECONDS
+            ):
+                await asyncio.sleep(0)
+                began = monotonic()
+        await asyncio.sleep(0)  # the next chunk may be here already, and would not wait
+
+    async def _take_other(self, line: bytes) -> None:
+        if not line or line.isspace():
+            return
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and "event" not in found:
+            await self._on_message(Message(found))
+        else:
+            self._on_event(line)
+
+    async def _on_message(self, msg: Message) -> None:
+        found = msg.get("id")
+        command = self._sent.pop(found, None) if isinstance(found, str) else None
+        if command is not None:
+            self._on_reply(command, msg.get("return"))
+        await super()._on_message(msg)
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        return msg
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        """Let through what is on the list of commands, and nothing else."""
+        command = msg.get("execute")
+        if not allowed(command, msg.get("arguments")) or "exec-oob" in msg:
+            raise QmpExporterError(f"{command!r} is not a command that may be sent to a VM")
+        found = msg.get("id")
+        if isinstance(found, str):
+            self._sent[found] = str(command)
+        return msg

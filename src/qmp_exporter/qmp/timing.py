@@ -1,0 +1,33 @@
+"""How long a session waits, and for what."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Time limits of a session, in seconds.
+
+    Attributes:
+        connect: for a monitor to greet and negotiate.
+        command: for a command; QEMU's main loop may be busy for seconds.
+        disconnect: for a connection to close in order.
+        first_retry: before the second attempt; doubled for each further one.
+        last_retry: at most this between two attempts.
+        busy_retry: between attempts where only dialling tells whether a monitor is free.
+        yielding: before a VM that waits for its migration takes a name that both ends have.
+        look: between two looks whether a socket is new.
+        quiet: without a line before a VM is asked whether it is there.
+        unresponsive: without a line after that question.
+    """
+
+    connect: float = 5.0
+    command: float = 10.0
+    disconnect: float = 3.0
+    first_retry: float = 0.25
+    last_retry: float = 30.0
+    busy_retry: float = 300.0
+    yielding: float = 0.5
+    look: float = 0.25
+    quiet: float = 15.0
+    unresponsive: float = 10.0

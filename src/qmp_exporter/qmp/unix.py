@@ -1,0 +1,76 @@
+"""What the kernel tells of unix sockets and processes, without touching a monitor."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+
+CONNECTED: Final = 3
+CONNECTING: Final = 2
+"""States of a socket in /proc/net/unix: SS_CONNECTED and SS_CONNECTING of linux/net.h."""
+
+_TABLE_AGE: Final = 0.1
+_START_TIME: Final = 19  # field 22 of /proc/PID/stat, counted from field 3: proc(5)
+
+
+class UnixTable:
+    """The sockets of /proc/net/unix that have a path, read again when older than 0.1 s.
+
+    An accepted connection carries the path of its listener, so a monitor that serves a client is
+    seen here without dialling it. Source: proc_net(5), unix(7).
+    """
+
+    def __init__(self, path: Path = Path("/proc/net/unix")) -> None:
+        self._path = path
+        self._read_at = float("-inf")
+        self._states: dict[str, list[int]] = {}
+
+    def states(self, path: str) -> tuple[int, ...]:
+        """Return the states of all sockets of ``path``; empty where the table does not show it."""
+        if monotonic() - self._read_at > _TABLE_AGE:
+            self._read()
+        return tuple(self._states.get(path, ()))
+
+    def _read(self) -> None:
+        self._states = {}
+        try:
+            text = self._path.read_text(errors="surrogateescape")
+        except OSError:
+            text = ""  # no such table here: nothing is shown
+        for line in text.splitlines()[1:]:
+            # Num RefCount Protocol Flags Type St Inode Path
+            fields = line.split(None, 7)
+            if len(fields) == 8:  # noqa: PLR2004 - with a path
+                self._states.setdefault(fields[7], []).append(int(fields[5], 16))
+        self._read_at = monotonic()
+
+
+def peer_pid(sock: socket.socket) -> int | None:
+    """Return the pid of the process that made the peer's socket, if the kernel tells.
+
+    Source: unix(7), SO_PEERCRED. It is 0 for a process of another pid namespace.
+    """
+    if sock.family != socket.AF_UNIX:
+        return None
+    size = struct.calcsize("3i")
+    pid: int = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+    return pid or None
+
+
+def process_started(pid: int | None) -> float | None:
+    """Return when a process started, in Unix seconds; none if it is not there to be seen."""
+    if pid is None:
+        return None
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # a process may call itself anything
+        boot = Path("/proc/stat").read_text()
+    except OSError:
+        return None
+    ticks = int(stat.rpartition(b")")[2].split()[_START_TIME])
+    booted = next(int(line.split()[1]) for line in boot.splitlines() if line.startswith("btime"))
+    return float(booted + ticks / os.sysconf("SC_CLK_TCK"))

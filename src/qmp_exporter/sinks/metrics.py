@@ -1,0 +1,312 @@
+"""The metrics sink: counts what happens, and renders all series from memory.
+
+Counting is done on the event loop and touches a few integers. Rendering is done in a thread, from
+text kept for each VM and metric, of which only what changed is made again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from qmp_exporter.catalog.events import EVENTS
+from qmp_exporter.catalog.metrics import (
+    ALL_VM_METRICS,
+    DECODE_ERRORS,
+    EVENTS_TOTAL,
+    FLEET_METRICS,
+    LAST_EVENT,
+    VmMetric,
+)
+from qmp_exporter.catalog.spec import Counter, Sampled
+from qmp_exporter.model.changes import Change, Connected, Overflowed
+from qmp_exporter.model.event import Event
+from qmp_exporter.sinks import NOBODY
+from qmp_exporter.sinks.counting import Plan, plan, presets
+from qmp_exporter.sinks.series import Row, Series, Table
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from qmp_exporter.catalog.spec import Values
+    from qmp_exporter.model.inputs import Input
+    from qmp_exporter.model.vm import VM, Step
+
+
+OWN_PREFIX: Final = "qmp_exporter_"
+DEFAULT_LABEL_SETS: Final = 256
+
+_INDEX: Final = {metric.name: index for index, metric in enumerate(ALL_VM_METRICS)}
+_PLANS: Final = {m.name: plan(m) for m in ALL_VM_METRICS if isinstance(m, Counter)}
+_BY_EVENT: Final = {
+    spec.name: tuple((_INDEX[c.name], _PLANS[c.name]) for c in spec.counters) for spec in EVENTS
+}
+_BY_CHANGE: Final[dict[type[Change], tuple[tuple[int, Plan], ...]]] = {}
+for _metric in ALL_VM_METRICS:
+    if isinstance(_metric, Counter) and _metric.on is not None:
+        _entry = (_INDEX[_metric.name], _PLANS[_metric.name])
+        _BY_CHANGE[_metric.on] = (*_BY_CHANGE.get(_metric.on, ()), _entry)
+
+_EVENTS_INDEX: Final = _INDEX[EVENTS_TOTAL.name]
+_ERRORS_INDEX: Final = _INDEX[DECODE_ERRORS.name]
+
+
+class Family:
+    """The text of one metric: a part for each VM, and all of them joined."""
+
+    __slots__ = ("_joined", "_parts", "help", "kind", "name")
+
+    def __init__(self, name: str, kind: str, help_: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.help = help_.replace("\\", r"\\").replace("\n", r"\n")
+        self._parts: dict[object, str] = {}
+        self._joined: str | None = ""
+
+    def put(self, owner: object, text: str) -> None:
+        """Set the part of ``owner``; empty text takes it away."""
+        if text:
+            self._parts[owner] = text
+        else:
+            self._parts.pop(owner, None)
+        self._joined = None
+
+    def text(self, *, openmetrics: bool) -> str:
+        """Return head and samples, or nothing where there are no samples."""
+        if self._joined is None:
+            self._joined = "".join(self._parts.values())
+        if not self._joined:
+            return ""
+        name = self.name.removesuffix("_total") if openmetrics else self.name
+        return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n{self._joined}"
+
+
+class MetricsSink:
+    """Counters and gauges of all VMs.
+
+    Args:
+        overflowed: called with the name of a metric whose limit of label sets was hit.
+        label_sets: rows of one metric with ids as labels, for one VM; further ones share one row.
+    """
+
+    name: Final = "metrics"
+
+    def __init__(
+        self,
+        overflowed: Callable[[str], None] = lambda _: None,
+        label_sets: int = DEFAULT_LABEL_SETS,
+    ) -> None:
+        self._overflowed = overflowed
+        self._label_sets = label_sets
+        self._series: dict[str, Series] = {}
+        self._queue: deque[Series] = deque()
+        self._fleet = {
+            vm_metric.name: Table(name, tuple(label.name for label in vm_metric.labels))
+            for name, vm_metric in FLEET_METRICS.items()
+        }
+        for vm_metric in FLEET_METRICS.values():
+            for values in presets(vm_metric, NOBODY):
+                self._fleet[vm_metric.name].row(values, values)
+        # What follows belongs to the thread that renders.
+        self._lock = threading.Lock()
+        self._ticking: dict[Series, None] = {}  # a set that keeps its order
+        self._families = [_family(metric.name, metric) for metric in ALL_VM_METRICS]
+        self._fleet_families = [_family(name, metric) for name, metric in FLEET_METRICS.items()]
+
+    def add(self, vm: str, state: VM = NOBODY) -> None:
+        """Take in a VM: its series about the exporter are there at once, at 0."""
+        tables = [
+            Table(metric.name, tuple(label.name for label in metric.labels), fixed="vm")
+            if isinstance(metric, Counter)
+            else None
+            for metric in ALL_VM_METRICS
+        ]
+        series = self._series[vm] = Series(vm, tables)
+        series.vm = state
+        self._preset(series, own=True)
+        self._enqueue(series)
+
+    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
+        """Count what an input meant for a VM."""
+        series = self._series[vm]
+        after = step.vm
+        if after is not before:
+            series.vm = after
+            series.changed = True
+        if isinstance(given, Event):
+            self._count_event(series, given)
+        for change in step.changes:
+            self._count_change(series, change)
+        if after.disks is not before.disks or len(after.displays) != len(before.displays):
+            self._preset(series, own=False)
+        if not series.queued:
+            self._enqueue(series)
+
+    def decode_error(self, vm: str, event: str) -> None:
+        """Count a line that is not the event that it claims to be."""
+        series = self._series[vm]
+        self._bump(series, _ERRORS_INDEX, (event,), 1)
+        self._enqueue(series)
+
+    def rename(self, old: str, new: str) -> None:
+        """Show the series of ``old`` under ``new``, added to what ``new`` had."""
+        source = self._series[old]
+        if new not in self._series:
+            self.add(new)
+        target = self._series[new]
+        for index, table in enumerate(source.tables):
+            for values, row in table.rows.items() if table else ():
+                self._row(target, index, values).value += row.value
+        target.vm = source.vm
+        target.changed = True
+        stamps = [s.last_event for s in (source, target) if s.last_event is not None]
+        target.last_event = max(stamps, default=None)
+        for table in filter(None, target.tables):
+            table.stale = True
+        self.forget(old)
+        self._enqueue(target)
+
+    def forget(self, vm: str) -> None:
+        """Let the series of a VM vanish."""
+        series = self._series.pop(vm)
+        series.dropped = True
+        self._enqueue(series)
+
+    def value(self, vm: str, metric: str) -> int:
+        """Return the sum over the rows of a VM's counter."""
+        table = self._series[vm].tables[_INDEX[metric]]
+        return sum(row.value for row in table.rows.values()) if table else 0
+
+    def render(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> str:
+        """Return the exposition of all series, or of those of ``names``.
+
+        Thread-safe. Args: ``now`` in monotonic seconds; ``openmetrics`` for OpenMetrics 1.0,
+        without its closing ``# EOF``, instead of the text format 0.0.4.
+        """
+        with self._lock:
+            self._refresh(now)
+            return "".join(
+                [
+                    family.text(openmetrics=openmetrics)
+                    for family in (*self._families, *self._fleet_families)
+                    if not names or family.name in names
+                ]
+            )
+
+    # ---- counting, on the event loop
+
+    def _count_event(self, series: Series, event: Event) -> None:
+        if series.last_event is None or event.time > series.last_event:
+            series.last_event = event.time
+            series.changed = True
+        name = event.spec.name
+        self._bump(series, _EVENTS_INDEX, (name,), 1)
+        for index, counter in _BY_EVENT.get(name, ()):
+            self._count(series, index, counter, event.data)
+
+    def _count_change(self, series: Series, change: Change) -> None:
+        if type(change) is Connected:
+            self._preset(series, own=False)
+        elif type(change) is Overflowed:
+            self._overflowed(change.metric)
+        for index, counter in _BY_CHANGE.get(type(change), ()):
+            self._count(series, index, counter, change)
+
+    def _count(self, series: Series, index: int, how: Plan, data: object) -> None:
+        if how.when is None or how.when(data):
+            amount = 1 if how.amount is None else how.amount(data)
+            self._bump(series, index, how.values(data, series.vm), amount)
+
+    def _bump(self, series: Series, index: int, values: Values, amount: int) -> None:
+        table = series.tables[index]
+        assert table is not None  # noqa: S101 - counters have tables
+        row = table.rows.get(values) or self._row(series, index, values)
+        row.value += amount
+        table.stale = True
+        fleet = self._fleet.get(table.metric)
+        if fleet is not None:
+            fleet.row(values, values).value += amount
+            fleet.stale = True
+
+    def _row(self, series: Series, index: int, values: Values) -> Row:
+        table = series.tables[index]
+        assert table is not None  # noqa: S101 - counters have tables
+        if values not in table.rows and len(table.rows) >= self._label_sets:
+            other = _PLANS[table.metric].other(values)
+            if other != values:  # what has closed labels only needs no limit
+                self._overflowed(table.metric)
+                values = other
+        return table.row(values, (series.name, *values))
+
+    def _preset(self, series: Series, *, own: bool) -> None:
+        for index, metric in enumerate(ALL_VM_METRICS):
+            if isinstance(metric, Counter) and metric.name.startswith(OWN_PREFIX) is own:
+                for values in presets(metric, series.vm):
+                    self._row(series, index, values)
+
+    def _enqueue(self, series: Series) -> None:
+        series.queued = True
+        self._queue.append(series)
+
+    # ---- rendering, in a thread
+
+    def _refresh(self, now: float) -> None:
+        due = dict(self._ticking)
+        while self._queue:
+            series = self._queue.popleft()
+            series.queued = False  # from here on a change queues it again
+            due[series] = None
+        for series in due:
+            self._refresh_series(series, now)
+        for family, table in zip(self._fleet_families, self._fleet.values(), strict=True):
+            part = table.renewed()
+            if part is not None:
+                family.put(table, part)
+
+    def _refresh_series(self, series: Series, now: float) -> None:
+        if series.dropped:
+            self._ticking.pop(series, None)
+            for family in self._families:
+                family.put(series, "")
+            return
+        changed = series.changed
+        if changed:  # cleared before the state is read, and only if it was set
+            series.changed = False
+        if series.vm.unobserved.since is not None or series.vm.stops.cause is not None:
+            self._ticking[series] = None
+        else:
+            self._ticking.pop(series, None)
+        for metric, table, family in zip(
+            ALL_VM_METRICS, series.tables, self._families, strict=True
+        ):
+            if table is None:
+                part = _read(series, metric, now) if changed or _ticks(metric) else None
+            else:
+                part = table.renewed()
+            if part is not None:
+                family.put(series, part)
+
+
+def _ticks(metric: VmMetric) -> bool:
+    return isinstance(metric, Sampled) and metric.ticks
+
+
+def _read(series: Series, metric: VmMetric, now: float) -> str:
+    """Return the lines of a metric that is read from the state of its VM."""
+    rows: Iterable[tuple[Values, float]]
+    if isinstance(metric, Sampled):
+        rows = metric.read(series.vm, now)
+        if metric.ticks:
+            rows = series.risen(metric.name, rows)
+    elif metric is LAST_EVENT:
+        rows = () if series.last_event is None else (((), series.last_event),)
+    else:
+        readings = series.vm.readings.items()
+        rows = [(key[1], reading.value) for key, reading in readings if key[0] == metric.name]
+    return series.lines(metric.name, tuple(label.name for label in metric.labels), rows)
+
+
+def _family(name: str, metric: VmMetric) -> Family:
+    return Family(name, "counter" if name.endswith("_total") else "gauge", metric.help)

@@ -1,0 +1,151 @@
+"""The series of one VM: rows that count, and rows read from its state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qmp_exporter.model.vm import VM
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qmp_exporter.catalog.spec import Values
+
+
+class Row:
+    """One series that counts: the text before its value, and the value."""
+
+    __slots__ = ("head", "value")
+
+    def __init__(self, head: str, value: int = 0) -> None:
+        self.head = head
+        self.value = value
+
+
+class Table:
+    """The rows of one counter.
+
+    ``stale`` says that its text is to be made again; it is set after a value changed and cleared
+    before the values are read, so that a reader in another thread misses nothing.
+    """
+
+    __slots__ = ("labels", "metric", "rows", "stale")
+
+    def __init__(self, metric: str, labels: tuple[str, ...], fixed: str = "") -> None:
+        self.metric = metric
+        self.labels = labels
+        self.rows: dict[Values, Row] = {}
+        self.stale = True
+        if fixed:
+            self.labels = (fixed, *labels)
+
+    def row(self, values: Values, shown: Values) -> Row:
+        """Return the row of ``values``, made with the label values ``shown`` if it is new."""
+        row = self.rows.get(values)
+        if row is None:
+            row = self.rows[values] = Row(head(self.metric, self.labels, shown))
+            self.stale = True
+        return row
+
+    def renewed(self) -> str | None:
+        """Return the rows as lines of the exposition format; none if they are as they were."""
+        if not self.stale:
+            return None
+        self.stale = False
+        rows = list(self.rows.values())  # in one step, as rows may be added meanwhile
+        return "".join([f"{row.head}{row.value}\n" for row in rows])
+
+
+class Series:
+    """All series of a VM.
+
+    Attributes:
+        name: the VM's name.
+        tables: its counters, by the index of their metric; none for metrics read from its state.
+        vm: the state to read the others from.
+        last_event: Unix seconds of its newest event; none before the first.
+        queued: whether it waits to be rendered.
+        changed: whether the metrics read from its state are to be rendered again.
+        dropped: whether it is to vanish.
+        heads: the text before the value, by metric and label values.
+        floor: the largest value shown, of counters of seconds.
+    """
+
+    __slots__ = (
+        "changed",
+        "dropped",
+        "floor",
+        "heads",
+        "last_event",
+        "name",
+        "queued",
+        "tables",
+        "vm",
+    )
+
+    def __init__(self, name: str, tables: list[Table | None]) -> None:
+        self.name = name
+        self.tables = tables
+        self.vm = VM()
+        self.last_event: float | None = None
+        self.queued = False
+        self.changed = True
+        self.dropped = False
+        self.heads: dict[tuple[str, Values], str] = {}
+        self.floor: dict[tuple[str, Values], float] = {}
+
+    def lines(
+        self, metric: str, labels: tuple[str, ...], rows: Iterable[tuple[Values, float]]
+    ) -> str:
+        """Return rows read from the state as lines of the exposition format."""
+        return "".join([f"{self._head(metric, labels, v)}{number(n)}\n" for v, n in rows])
+
+    def risen(
+        self, metric: str, rows: Iterable[tuple[Values, float]]
+    ) -> list[tuple[Values, float]]:
+        """Return the rows of a counter of seconds, none less than was shown before.
+
+        A period may end, by the time stamped on its end, a little before the last rendering.
+        """
+        risen = []
+        for values, seconds in rows:
+            key = (metric, values)
+            self.floor[key] = max(seconds, self.floor.get(key, 0.0))
+            risen.append((values, self.floor[key]))
+        return risen
+
+    def _head(self, metric: str, labels: tuple[str, ...], values: Values) -> str:
+        key = (metric, values)
+        found = self.heads.get(key)
+        if found is None:
+            if len(self.heads) >= MAX_HEADS:
+                self.heads.clear()
+            found = self.heads[key] = head(metric, ("vm", *labels), (self.name, *values))
+        return found
+
+
+MAX_HEADS: Final = 4096
+"""Texts kept for one VM; more than its series ever are, unless its ids change all the time."""
+
+
+def head(metric: str, labels: tuple[str, ...], values: Values) -> str:
+    """Return the text of a sample before its value.
+
+    Source: Prometheus' text exposition format 0.0.4 and OpenMetrics 1.0, which agree on it.
+    """
+    if not labels:
+        return f"{metric} "
+    pairs = ",".join(f'{n}="{_escaped(v)}"' for n, v in zip(labels, values, strict=True))
+    return f"{metric}{{{pairs}}} "
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def number(value: float) -> str:
+    """Return a number as a sample shows it: whole ones without a fraction."""
+    if isinstance(value, int):
+        return str(value)
+    return str(int(value)) if value.is_integer() else repr(value)

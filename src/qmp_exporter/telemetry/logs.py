@@ -1,0 +1,57 @@
+"""The log: one line a record on stderr, as logfmt or JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+
+FORMATS: Final = ("logfmt", "json")
+LEVELS: Final = ("debug", "info", "warn", "error")
+
+_PLAIN: Final = re.compile(r"[^\s\"=]+")
+
+
+def configure(level: str, form: str) -> None:
+    """Send the log of this package, and warnings of all others, to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("qmp_exporter").setLevel({"warn": "WARNING"}.get(level, level.upper()))
+
+
+def _fields(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, str]:
+    when = datetime.fromtimestamp(record.created, UTC)
+    fields = {
+        "ts": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname.lower().replace("warning", "warn"),
+        "logger": record.name.removeprefix("qmp_exporter."),
+        "msg": record.getMessage(),
+    }
+    if record.exc_info:
+        fields["exception"] = formatter.formatException(record.exc_info)
+    return fields
+
+
+class LogfmtFormatter(logging.Formatter):
+    """``ts=... level=... logger=... msg="..."``, whatever the message holds on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        return " ".join(f"{key}={_quoted(v)}" for key, v in _fields(record, self).items())
+
+
+class JsonFormatter(logging.Formatter):
+    """The same fields as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        return json.dumps(_fields(record, self))
+
+
+def _quoted(value: str) -> str:
+    plain = value.isprintable() and _PLAIN.fullmatch(value)
+    return value if plain else json.dumps(value)

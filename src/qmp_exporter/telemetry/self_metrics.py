@@ -1,0 +1,136 @@
+"""Metrics of the exporter as a whole, as prometheus-client families."""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_left
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from qmp_exporter import __version__
+from qmp_exporter.catalog.metrics import OWN_METRICS
+from qmp_exporter.catalog.states import TargetState
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client import Metric
+
+    from qmp_exporter.catalog.spec import Own, Values
+
+
+SINKS: Final = ("metrics", "page")
+
+
+class Histogram:
+    """Counts of observations by bucket; cheap enough for every event.
+
+    Args:
+        bounds: upper bounds of the buckets, ascending, without +Inf.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value, in the unit of the bounds."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the cumulative counts as prometheus-client takes them."""
+        cumulative = 0
+        found = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), list(self.counts), strict=True):
+            cumulative += count
+            found.append((bound, float(cumulative)))
+        return found
+
+
+class SelfMetrics(Collector):
+    """The values of ``OWN_METRICS``.
+
+    Written on the event loop, collected in any thread.
+    """
+
+    def __init__(self) -> None:
+        self._specs = {spec.name: spec for spec in OWN_METRICS}
+        self._numbers: dict[str, dict[Values, float]] = {name: {} for name in self._specs}
+        self._histograms: dict[str, dict[Values, Histogram]] = {name: {} for name in self._specs}
+        versions = (__version__, platform.python_version(), version("qemu.qmp"))
+        self.set("qmp_exporter_build_info", 1, *versions)
+        self.add("qmp_exporter_log_lines_suppressed_total", 0)
+        for state in TargetState:
+            self.set("qmp_exporter_targets", 0, state)
+        for sink in SINKS:
+            self.add("qmp_exporter_sink_errors_total", 0, sink)
+        for spec in OWN_METRICS:
+            if spec.kind == "histogram" and not spec.labels:
+                self.histogram(spec.name)
+
+    def add(self, name: str, amount: float, *labels: str) -> None:
+        """Add to a counter or gauge."""
+        rows = self._numbers[name]
+        rows[labels] = rows.get(labels, 0) + amount
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        self._numbers[name][labels] = value
+
+    def histogram(self, name: str, *labels: str) -> Histogram:
+        """Return a histogram to observe with."""
+        rows = self._histograms[name]
+        if labels not in rows:
+            rows[labels] = Histogram(self._specs[name].buckets)
+        return rows[labels]
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the families without samples, so that ``name[]`` finds them."""
+        return [_family(spec) for spec in self._specs.values()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families with their samples."""
+        for name, spec in self._specs.items():
+            family = _family(spec)
+            for labels, value in list(self._numbers[name].items()):
+                family.add_metric(labels, value)  # type: ignore[attr-defined]
+            for labels, rows in list(self._histograms[name].items()):
+                family.add_metric(labels, rows.buckets(), rows.total)  # type: ignore[attr-defined]
+            yield family
+
+
+def registry(own: SelfMetrics, *, process: bool) -> CollectorRegistry:
+    """Return a registry of ``own`` and, if wanted, of what is known of process and Python."""
+    found = CollectorRegistry()
+    found.register(own)
+    if process:
+        ProcessCollector(registry=found)
+        PlatformCollector(registry=found)
+        GCCollector(registry=found)
+    return found
+
+
+def _family(spec: Own) -> Metric:
+    if spec.kind == "counter":
+        return CounterMetricFamily(spec.name, spec.help, labels=spec.labels)
+    if spec.kind == "gauge":
+        return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+    return HistogramMetricFamily(spec.name, spec.help, labels=spec.labels)

@@ -1,0 +1,26 @@
+"""The HTTP side: metrics for Prometheus, a page for people, probes for a supervisor.
+
+Nothing here knows QMP. What is shown comes in through two callables: ``Render`` gives the
+exposition of all metrics, ``Overview`` the rows of the page.
+"""
+
+from __future__ import annotations
+
+from .address import Address, TcpAddress, UnixAddress
+from .application import build
+from .metrics import Render
+from .overview import Overview, Row
+from .server import Server, parse_address
+
+
+__all__ = [
+    "Address",
+    "Overview",
+    "Render",
+    "Row",
+    "Server",
+    "TcpAddress",
+    "UnixAddress",
+    "build",
+    "parse_address",
+]

@@ -1,0 +1,81 @@
+"""The routes of the HTTP side, put together."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from qmp_exporter.errors import ConfigError
+
+from .metrics import Metrics, Render
+from .middlewares import bodyless, deadline, guard, harden
+from .pages import Landing, probe
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiohttp.typedefs import Middleware
+
+    from .overview import Overview
+
+
+# Rendering is bound by the interpreter's lock; the second thread is for gzip, which is not.
+_THREADS = 2
+_RESERVED = "/-/"
+
+
+def build(  # noqa: PLR0913  one argument for each thing that is shown or limited
+    *,
+    render: Render,
+    overview: Callable[[], Overview],
+    ready: Callable[[], str | None],
+    healthy: Callable[[], str | None],
+    telemetry_path: str = "/metrics",
+    max_requests: int = 40,
+    page: bool = True,
+    rejected: Callable[[str], None] = lambda code: None,  # noqa: ARG005
+    middlewares: Sequence[Middleware] = (),
+) -> web.Application:
+    """Make the application that ``Server`` serves.
+
+    Args:
+        render: renders the metrics, in a thread.
+        overview: what the page shows; called on the loop for each view, so it is cheap.
+        ready: None when ready, else the reason why not, for ``/-/ready``.
+        healthy: None when healthy, else the reason why not, for ``/-/healthy``.
+        telemetry_path: where the metrics are; with ``/`` there is no landing page.
+        max_requests: scrapes at a time, 0 for no limit.
+        page: whether ``/`` shows the virtual machines, or links only.
+        rejected: called on the loop with the status code of each request that was turned away.
+        middlewares: run first for each request, in this order (authentication, rate limit).
+
+    Raises:
+        ConfigError: the telemetry path is not a path, or one that is taken.
+    """
+    check_telemetry_path(telemetry_path)
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qmp-exporter-web")
+    app = web.Application(middlewares=[deadline, guard, bodyless(rejected), *middlewares])
+    app.on_response_prepare.append(harden)
+    if telemetry_path != "/":
+        app.router.add_get("/", Landing(overview, pool, page=page).handle)
+    app.router.add_get(telemetry_path, Metrics(render, pool, max_requests, rejected).handle)
+    app.router.add_get("/-/healthy", probe("healthy", healthy))
+    app.router.add_get("/-/ready", probe("ready", ready))
+
+    async def close_pool(_app: web.Application) -> None:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    app.on_cleanup.append(close_pool)
+    return app
+
+
+def check_telemetry_path(path: str) -> None:
+    """Raise ConfigError unless the metrics can be served at that path."""
+    if not path.startswith("/") or path.startswith(_RESERVED) or any(c in path for c in "{}?#% "):
+        raise ConfigError(
+            f"found the telemetry path {path!r}; expected an absolute path like /metrics, "
+            f"without any of {{}}?#%, a space, or {_RESERVED} in front"
+        )

@@ -1,0 +1,122 @@
+"""The search for monitors, with and without inotify."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from qmp_exporter.discovery import find, watch
+from qmp_exporter.discovery.find import Search
+from qmp_exporter.discovery.pattern import Pattern
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import pytest
+
+    from qmp_exporter.discovery.scan import Found
+
+
+PATIENCE = 5.0
+NEVER = 3600.0
+
+
+class Finds:
+    """What a search found, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.targets: set[str] = set()
+        self.scans = 0
+        self._scanned = asyncio.Event()
+
+    def take(self, found: Found) -> None:
+        """Take what a scan found."""
+        self.targets = set(found.targets)
+        self.scans += 1
+        self._scanned.set()
+
+    async def until(self, *paths: Path) -> None:
+        """Wait until just these are found."""
+        async with asyncio.timeout(PATIENCE):
+            while self.targets != {str(path) for path in paths}:
+                self._scanned.clear()
+                await self._scanned.wait()
+
+
+@asynccontextmanager
+async def searching(pattern: str) -> AsyncIterator[Finds]:
+    """Search in the background."""
+    finds = Finds()
+    search = Search([Pattern(pattern)], 100, finds.take)
+    await search.once()
+    task = asyncio.create_task(search.run())
+    yield finds
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@asynccontextmanager
+async def listening(path: Path) -> AsyncIterator[None]:
+    """Listen at a path, and remove it afterwards."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        sock.listen()
+        yield
+    path.unlink()  # noqa: ASYNC240 - instantly
+
+
+async def test_inotify_finds_sockets_between_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that appears, also in a folder that was not there, and one that goes."""
+    monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
+    async with searching(f"{tmp_path}/run/*/*.qmp") as finds:
+        (tmp_path / "run/a").mkdir(parents=True)
+        path = tmp_path / "run/a/web.qmp"
+        async with listening(path):
+            await finds.until(path)
+        await finds.until()
+
+
+async def test_without_inotify_scans_find_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan is the truth, with no help at all."""
+    monkeypatch.setattr(watch, "asyncinotify", None)
+    monkeypatch.setattr(find, "SCAN_EVERY", 0.05)
+    async with searching(f"{tmp_path}/*.qmp") as finds:
+        async with listening(tmp_path / "web.qmp"):
+            await finds.until(tmp_path / "web.qmp")
+        await finds.until()
+
+
+async def test_a_kernel_that_refuses_inotify_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where inotify has no room, scans go on."""
+
+    def refuse() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(watch.asyncinotify, "Inotify", refuse)
+    monkeypatch.setattr(find, "SCAN_EVERY", 0.05)
+    async with searching(f"{tmp_path}/*.qmp") as finds, listening(tmp_path / "web.qmp"):
+        await finds.until(tmp_path / "web.qmp")
+
+
+async def test_many_changes_are_one_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst of files does not make a burst of scans."""
+    monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
+    async with searching(f"{tmp_path}/*.qmp") as finds, listening(tmp_path / "first.qmp"):
+        await finds.until(tmp_path / "first.qmp")
+        before = finds.scans
+        for number in range(500):
+            (tmp_path / f"{number}.txt").touch()
+        async with listening(tmp_path / "last.qmp"):
+            await finds.until(tmp_path / "first.qmp", tmp_path / "last.qmp")
+        assert finds.scans - before < 50

@@ -1,0 +1,136 @@
+"""One look at the file system."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qmp_exporter.discovery.pattern import Pattern, expression
+from qmp_exporter.discovery.scan import MAX_PATH, folders, scan
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+MANY = 1000
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[Path], str]]:
+    """Return a function that makes a listening socket at a path."""
+    with ExitStack() as stack:
+
+        def make(path: Path) -> str:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.bind(str(path))
+            sock.listen()
+            return str(path)
+
+        yield make
+
+
+def test_a_glob_finds_sockets_and_says_why_not_others(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Sockets and links to them are targets; nothing else is, nor what is excluded."""
+    web, spare = listen(tmp_path / "web.qmp"), listen(tmp_path / "spare.qmp")
+    (tmp_path / "file.qmp").touch()
+    (tmp_path / "folder.qmp").mkdir()
+    (tmp_path / "nowhere.qmp").symlink_to(tmp_path / "nothing")
+    (tmp_path / "link.qmp").symlink_to(web)
+    pattern = Pattern(f"{tmp_path}/*.qmp", excludes=(f"{tmp_path}/spare*",))
+    found = scan([pattern], 100)
+    assert list(found.targets) == [str(tmp_path / "link.qmp"), web]
+    assert found.skipped == {
+        str(tmp_path / "file.qmp"): "not-a-socket",
+        str(tmp_path / "folder.qmp"): "not-a-socket",
+        str(tmp_path / "nowhere.qmp"): "not-a-socket",
+        spare: "excluded",
+    }
+
+
+def test_a_glob_never_takes_a_managers_monitor(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Neither by its own path nor by a link to it; an exact path does."""
+    theirs = listen(tmp_path / "run/qemu-server/100.qmp")
+    (tmp_path / "link.qmp").symlink_to(theirs)
+    found = scan([Pattern(f"{tmp_path}/**/*.qmp")], 100)
+    assert found.targets == {}
+    assert set(found.skipped.values()) == {"managed"}
+    assert list(scan([Pattern(theirs)], 100).targets) == [theirs]
+
+
+def test_an_exact_path_is_a_target_with_nothing_there(tmp_path: Path) -> None:
+    """A target that is named stays one, whatever is at its path."""
+    path = str(tmp_path / "later.qmp")
+    assert scan([Pattern(path)], 100).targets[path].named
+
+
+def test_the_first_pattern_says_what_a_path_is(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Where two patterns match, the first one names the VM."""
+    path = listen(tmp_path / "web.qmp")
+    named = Pattern(f"{tmp_path}/*.qmp", expression(r"(?P<vm>w)"))
+    assert scan([named, Pattern(f"{tmp_path}/*")], 100).targets[path].name == "w"
+
+
+def test_a_path_without_the_expression_is_left_out(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Its reason is no-name."""
+    path = listen(tmp_path / "web.qmp")
+    found = scan([Pattern(f"{tmp_path}/*.qmp", expression("(?P<vm>db)"))], 100)
+    assert (found.targets, found.skipped) == ({}, {path: "no-name"})
+
+
+def test_two_stars_go_through_folders(tmp_path: Path, listen: Callable[[Path], str]) -> None:
+    """``**`` stands for any number of folders."""
+    paths = [listen(tmp_path / "a/web.qmp"), listen(tmp_path / "a/b/c/db.qmp")]
+    assert sorted(scan([Pattern(f"{tmp_path}/**/*.qmp")], 100).targets) == sorted(paths)
+
+
+def test_the_number_of_targets_has_a_bound(tmp_path: Path, listen: Callable[[Path], str]) -> None:
+    """Beyond the limit, the same ones are left out at every scan."""
+    paths = [listen(tmp_path / f"{n}.qmp") for n in range(5)]
+    for _ in range(2):
+        found = scan([Pattern(f"{tmp_path}/*.qmp")], 3)
+        assert list(found.targets) == paths[:3]
+        assert found.skipped == dict.fromkeys(paths[3:], "too-many")
+
+
+def test_a_path_too_long_for_a_socket_is_left_out(tmp_path: Path) -> None:
+    """No attempt is made to open it."""
+    path = tmp_path / f"{'x' * MAX_PATH}.qmp"
+    path.touch()
+    assert scan([Pattern(f"{tmp_path}/*.qmp")], 9).skipped == {str(path): "path-too-long"}
+
+
+def test_thousands_of_files_are_no_trouble(tmp_path: Path, listen: Callable[[Path], str]) -> None:
+    """The one socket among them is found."""
+    for number in range(MANY):
+        (tmp_path / f"{number}.qmp").touch()
+    path = listen(tmp_path / "web.qmp")
+    found = scan([Pattern(f"{tmp_path}/*.qmp")], 9)
+    assert (list(found.targets), len(found.skipped)) == ([path], MANY)
+
+
+def test_the_folders_to_watch_are_those_where_a_socket_can_appear(tmp_path: Path) -> None:
+    """The folder of a glob, those that its folder's glob matches, else the nearest that exists."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert folders([Pattern(f"{tmp_path}/*.qmp")]) == {str(tmp_path)}
+    assert folders([Pattern(f"{tmp_path}/*/web.qmp")]) == {
+        str(tmp_path),
+        str(tmp_path / "a"),
+        str(tmp_path / "b"),
+    }
+    assert folders([Pattern(f"{tmp_path}/no/such/*.qmp")]) == {str(tmp_path)}
+    assert folders([Pattern("/no-such-folder/x.qmp")]) == {"/"}

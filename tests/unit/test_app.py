@@ -1,0 +1,403 @@
+"""The composition root, without monitors: inputs are fed as sessions would."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time as time_
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from integration.exporter import Page, exporting
+from qmp_exporter import app as module
+from qmp_exporter.app import App
+from qmp_exporter.catalog.decoder import decoder
+from qmp_exporter.catalog.states import TargetState
+from qmp_exporter.config.settings import Settings
+from qmp_exporter.errors import ConfigError, ListenError
+from qmp_exporter.model.inputs import Identity, Link, Reply
+from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node, Status
+from qmp_exporter.model.target import Target
+
+
+if TYPE_CHECKING:
+    from qmp_exporter.model.inputs import Input
+    from qmp_exporter.model.vm import VM, Step
+
+decode = decoder()
+EVERYTHING: frozenset[str] = frozenset()
+
+
+def event(name: str, data: str = "{}") -> Input:
+    """An event of now."""
+    stamp = f'{{"seconds": {int(time())}, "microseconds": 0}}'
+    line = f'{{"timestamp": {stamp}, "event": "{name}", "data": {data}}}'
+    return decode(line.encode(), time(), monotonic())
+
+
+def made(number: int, **settings: Any) -> App:
+    """An application of some VMs with one disk each, all connected and running."""
+    settings.setdefault("process_metrics", False)
+    app = App(Settings(listen_addresses=("127.0.0.1:0",), **settings))
+    for at in range(number):
+        watch(app, at)
+    return app
+
+
+def watch(app: App, at: int) -> None:
+    """Let an application know of one more VM."""
+    address = f"/run/{at}.sock"
+    app._watch(Target(address))
+    identity = Identity(f"vm{at}", f"{at:08}-0000", "7.2.22", "x86_64", address, 100 + at, 1e9)
+    app.feed(address, Link(TargetState.CONNECTED, time(), monotonic(), identity))
+    app.feed(address, Reply("query-status", Status("running"), time(), monotonic()))
+    disks = BlockDevices((BlockDevice("", "/machine/peripheral/d0", "ok", Node("n0")),))
+    app.feed(address, Reply("query-block", disks, time(), monotonic()))
+
+
+def page(app: App) -> Page:
+    """What Prometheus would get."""
+    return Page(app.render(None, EVERYTHING)[0].decode())
+
+
+# ---- sinks
+
+
+class Broken:
+    """A sink of which nothing works."""
+
+    name = "page"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def fail(self, *_: object) -> None:
+        """Fail."""
+        raise ValueError("a broken sink")
+
+    add = take = rename = forget = fail
+
+
+class Sound:
+    """A sink that writes down what it is given."""
+
+    name = "sound"
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, ...]] = []
+
+    def add(self, vm: str, state: VM | None = None) -> None:  # noqa: ARG002 - a sink
+        """Take in a VM."""
+        self.given.append(("add", vm))
+
+    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
+        """Take a step."""
+        assert step.vm is not None
+        assert before is not None
+        self.given.append(("take", vm, type(given).__name__))
+
+    def rename(self, old: str, new: str) -> None:
+        """Take another name."""
+        self.given.append(("rename", old, new))
+
+    def forget(self, vm: str) -> None:
+        """Forget."""
+        self.given.append(("forget", vm))
+
+
+@pytest.fixture
+def sinks() -> tuple[App, Sound, Sound]:
+    """An application with a broken sink between sound ones."""
+    app = made(0, vm_grace=0.0)
+    first, last = Sound(), Sound()
+    app.sinks = (app.metrics, first, Broken(), last, app.page)
+    return app, first, last
+
+
+def test_a_sink_that_fails_is_counted_and_logged_and_the_others_go_on(
+    sinks: tuple[App, Sound, Sound], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it fails at: a new VM, a step, a new name, the end."""
+    app, first, last = sinks
+    watch(app, 0)
+    app.feed("/run/0.sock", event("STOP"))
+    app.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
+    app._expire(monotonic() + 1)
+    assert first.given == last.given
+    names = [given[0] for given in first.given]
+    assert names == ["add", "rename", "take", "take", "take", "take", "take", "forget", "add"]
+    shown = page(app)
+    failures = shown["qmp_exporter_sink_errors_total", {"sink": "page"}]
+    assert failures == float(len(names))
+    assert shown["qmp_exporter_sink_errors_total", {"sink": "metrics"}] == 0.0
+    assert shown["qmp_exporter_fleet_events_total", {"event": "STOP"}] == 1.0
+    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert {record.getMessage() for record in records} == {"the sink page failed"}
+    assert all(record.exc_info for record in records)
+
+
+def test_a_vm_goes_on_to_be_counted_under_a_sink_that_fails(
+    sinks: tuple[App, Sound, Sound],
+) -> None:
+    """No event is lost to the metrics, and what is to be asked is asked."""
+    app, _, _ = sinks
+    watch(app, 0)
+    asks = app.feed("/run/0.sock", event("STOP"))
+    assert asks == ("query-status",)
+    for _ in range(9):
+        app.feed("/run/0.sock", event("RTC_CHANGE", '{"offset": 1, "qom-path": "/rtc"}'))
+    assert sum(page(app).rows("qemu_events_total", vm="vm0").values()) == 10.0
+
+
+# ---- targets
+
+
+def test_a_target_is_shown_before_it_is_reached() -> None:
+    """Down, and connecting."""
+    app = made(0)
+    app._watch(Target("/run/web01.sock"))
+    shown = page(app)
+    assert shown["qemu_up", {"vm": "web01"}] == 0.0
+    assert shown.state("web01") == "connecting"
+    assert shown.rows("qmp_exporter_targets") == {("connecting",): 1.0}
+
+
+def test_targets_are_counted_by_state_through_everything() -> None:
+    """The sum is always their number."""
+    app = made(5)
+    for at, state in enumerate(TargetState):
+        app.feed(f"/run/{at % 5}.sock", Link(state, time(), monotonic()))
+        assert sum(page(app).rows("qmp_exporter_targets").values()) == 5.0
+    app._expire(monotonic() + 1000)
+    assert sum(page(app).rows("qmp_exporter_targets").values()) == 5.0
+
+
+def test_a_line_that_is_no_event_is_counted_for_its_vm() -> None:
+    """By the event that it claims to be."""
+    app = made(2)
+    app.decode_error("/run/0.sock", "STOP")
+    app.decode_error("/run/0.sock", "other")
+    rows = page(app).rows("qmp_exporter_decode_errors_total")
+    assert rows == {("STOP", "vm0"): 1.0, ("other", "vm0"): 1.0}
+
+
+def test_rows_beyond_the_limit_are_counted() -> None:
+    """They share one row, and the metric says how often."""
+    app = made(1, label_sets=3)
+    for at in range(10):
+        app.feed("/run/0.sock", event("MEM_UNPLUG_ERROR", f'{{"device": "d{at}", "msg": ""}}'))
+    shown = page(app)
+    rows = shown.rows("qemu_memory_unplug_errors_total", vm="vm0")
+    assert sum(rows.values()) == 10.0
+    assert len(rows) <= 4
+    assert rows[("other",)] >= 6.0
+    name = "qemu_memory_unplug_errors_total"
+    assert shown["qmp_exporter_label_overflows_total", {"metric": name}] == rows[("other",)]
+
+
+def test_how_late_an_event_was_is_never_negative() -> None:
+    """A stamp of the future is one of now; QEMU's own delay is seen."""
+    app = made(1)
+    ahead = decode(
+        b'{"timestamp": {"seconds": %d, "microseconds": 0}, "event": "STOP"}' % (time() + 100),
+        time(),
+        monotonic(),
+    )
+    late = decode(
+        b'{"timestamp": {"seconds": %d, "microseconds": 0}, "event": "STOP"}' % (time() - 10),
+        time(),
+        monotonic(),
+    )
+    for one in (ahead, late):
+        app.feed("/run/0.sock", one)
+    shown = page(app)
+    assert shown["qmp_exporter_event_delay_seconds_count"] == 2.0
+    assert shown["qmp_exporter_event_delay_seconds_bucket", {"le": "0.001"}] == 1.0
+    assert 9 < (shown["qmp_exporter_event_delay_seconds_sum"] or 0) < 12
+
+
+def test_the_page_for_people_shows_every_vm() -> None:
+    """With what happened to it; one whose name another has now is not shown twice."""
+    app = made(2)
+    app.feed("/run/0.sock", event("GUEST_PANICKED", '{"action": "pause"}'))
+    app.feed("/run/0.sock", event("STOP"))
+    rows = {row.vm: row for row in app.overview().rows}
+    assert set(rows) == {"vm0", "vm1"}
+    assert (rows["vm0"].panics, rows["vm0"].events, rows["vm0"].last_event) == (1, 2, "STOP")
+    assert rows["vm0"].stopped_seconds is not None
+    assert (rows["vm1"].events, rows["vm1"].stopped_seconds) == (0, None)
+    app.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
+    identity = Identity("vm0", monitor="/run/1.sock", pid=1)
+    app.feed("/run/1.sock", Link(TargetState.GONE, time(), monotonic()))
+    app.feed("/run/1.sock", Link(TargetState.CONNECTED, time(), monotonic(), identity))
+    app.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
+    names = [row.vm for row in app.overview().rows]
+    assert len(set(names)) == len(names)
+    assert "vm0" in names
+    assert page(app).rows("qmp_exporter_sink_errors_total") == {}
+
+
+# ---- rendering
+
+
+async def test_rendering_a_large_page_does_not_hold_up_the_loop() -> None:
+    """A thousand VMs are rendered in a thread while the loop, which reads from them, goes on."""
+    async with exporting() as it:
+        for at in range(1000):
+            watch(it.app, at)
+        turns: list[str] = []
+        render, loop = it.app.metrics.render, asyncio.get_running_loop()
+
+        def observed(*args: Any, **kwargs: Any) -> str:
+            assert threading.current_thread() is not threading.main_thread()
+            loop.call_soon_threadsafe(turns.append, "begin")
+            try:
+                return render(*args, **kwargs)
+            finally:
+                loop.call_soon_threadsafe(turns.append, "end")
+
+        async def others() -> None:
+            while "end" not in turns:
+                turns.append("turn")
+                it.app.feed("/run/5.sock", event("RESUME"))
+                await asyncio.sleep(0)
+
+        it.app.metrics.render = observed  # type: ignore[method-assign]
+        task = asyncio.create_task(others())
+        async with it.client.get("/metrics") as response:
+            text = await response.text()
+        await task
+        assert text.count("\nqemu_up{") == 1000
+        assert text.count("\n") > 100_000
+        meanwhile = turns[turns.index("begin") : turns.index("end")]
+        assert meanwhile.count("turn") > 10
+
+
+async def test_a_probe_is_answered_while_a_large_page_is_rendered() -> None:
+    """Whoever watches the exporter is not told that it hangs."""
+    async with exporting() as it:
+        for at in range(1000):
+            watch(it.app, at)
+        order: list[str] = []
+
+        async def get(path: str) -> None:
+            async with it.client.get(path) as response:
+                assert response.status == 200
+                await response.read()
+            order.append(path)
+
+        scrape = asyncio.create_task(get("/metrics"))
+        await asyncio.sleep(0.01)
+        await get("/-/healthy")
+        await scrape
+    assert order == ["/-/healthy", "/metrics"]
+
+
+def test_counting_goes_on_while_a_thread_renders() -> None:
+    """No count is lost, no page is broken, and the last one says it all."""
+    app = made(20)
+    rendered: list[float] = []
+    stop = threading.Event()
+
+    def render() -> None:
+        while not stop.is_set():
+            text = app.render(None, EVERYTHING)[0].decode()
+            found = [
+                sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+                if sample.name == "qemu_events_total"
+            ]
+            rendered.append(sum(found))
+
+    thread = threading.Thread(target=render)
+    thread.start()
+    try:
+        for at in range(4000):
+            data = f'{{"device": "d{at % 300}", "operation": "read", "action": "report"}}'
+            data = data.replace("}", ', "reason": ""}')
+            app.feed(f"/run/{at % 20}.sock", event("BLOCK_IO_ERROR", data))
+    finally:
+        stop.set()
+        thread.join()
+    assert rendered == sorted(rendered)
+    shown = page(app)
+    assert sum(shown.rows("qemu_events_total").values()) == 4000.0
+    assert sum(shown.rows("qemu_block_io_errors_total").values()) == 4000.0
+
+
+# ---- its own life
+
+
+async def test_it_is_ready_once_everything_is_watched_and_never_after() -> None:
+    """Ready does not wait for a VM; healthy means that the loop turns."""
+    async with exporting(Target("/nonexistent/vm.sock")) as it:
+        async with it.client.get("/-/ready") as response:
+            assert response.status == 200
+        async with it.client.get("/-/healthy") as response:
+            assert response.status == 200
+        it.app._turned_at -= 100
+        assert it.app._unhealthy() is not None
+        await asyncio.sleep(0.1)
+        assert it.app._unhealthy() is None
+        app = it.app
+    assert app._ready is False
+
+
+async def test_the_lag_of_the_loop_is_measured() -> None:
+    """What holds it up is seen."""
+    async with exporting(tick=0.01) as it:
+        await it.until(lambda page: page["qmp_exporter_event_loop_lag_seconds_count"], "a tick")
+        time_.sleep(0.2)  # noqa: ASYNC251 - this is what holds it up
+        page = await it.until(
+            lambda page: (page["qmp_exporter_event_loop_lag_seconds_sum"] or 0) > 0.15, "the lag"
+        )
+        assert (
+            page["qmp_exporter_event_loop_lag_seconds_bucket", {"le": "+Inf"}]
+            != (page["qmp_exporter_event_loop_lag_seconds_bucket", {"le": "0.1"}])
+        )
+
+
+async def test_an_address_that_cannot_be_bound_ends_it_and_leaves_nothing() -> None:
+    """The error names it; no session is begun."""
+    async with exporting() as it:
+        taken = it.app.server.bound[0].removeprefix("http://")
+        app = App(Settings((Target("/nonexistent/vm"),), (taken,)))
+        with pytest.raises(ListenError, match="Address already in use"):
+            await app.run()
+        assert not app._ready
+
+
+@pytest.mark.parametrize("settings", [{"listen_addresses": ("x",)}, {"telemetry_path": "x"}])
+def test_settings_that_cannot_be_are_refused_before_anything_runs(settings: Any) -> None:
+    """Not once it is up."""
+    with pytest.raises(ConfigError):
+        App(Settings(**settings))
+
+
+async def test_it_says_so_if_it_is_root(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It needs no root; who is not, is told nothing."""
+    caplog.set_level(logging.INFO)
+    for user, number in ((0, 1), (1000, 0)):
+        caplog.clear()
+        monkeypatch.setattr(module.os, "geteuid", lambda user=user: user)
+        async with exporting():
+            pass
+        warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        assert warnings == ["qmp-exporter runs as root, which it does not need"] * number
+
+
+async def test_a_request_cannot_change_anything() -> None:
+    """Only GET and HEAD; whatever is sent reaches no VM."""
+    async with exporting() as it:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            async with it.client.request(method, "/metrics", data=b'{"execute": "quit"}') as r:
+                assert r.status in {400, 405, 413}
+        async with it.client.get("/nonsense") as response:
+            assert response.status == 404

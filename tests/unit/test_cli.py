@@ -1,0 +1,191 @@
+"""The command line, in this process; what it does as a process is tested in integration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qmp_exporter import __version__, cli
+from qmp_exporter.config.flags import FLAGS
+from qmp_exporter.errors import QmpExporterError
+from qmp_exporter.telemetry import logs
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOWHERE = ["--web.listen-address", "127.0.0.1:0"]
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of this machine's, and logging as it was."""
+    for name in [name for name in os.environ if name.startswith("QMP_EXPORTER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that was written, without what is always in front."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("qmp-exporter: ")
+    return line.removeprefix("qmp-exporter: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--qmp.socket", "nowhere"], "--qmp.socket: found 'nowhere'; expected the path"),
+        (["--qmp.socket", "/" + "x" * 200], "--qmp.socket: found a path of 201 bytes"),
+        (["--qmp.socket"], "argument --qmp.socket: expected one argument"),
+        (["--vm.grace", "5"], "--vm.grace: found '5'; expected a duration"),
+        (["--vm.grace", "9" * 400 + "h"], "--vm.grace: found '999"),
+        (["--web.max-requests", "-1"], "--web.max-requests"),
+        (["--web.max-requests=-1"], "--web.max-requests: found '-1'; expected a whole number"),
+        (["--web.page", "maybe"], "--web.page: found 'maybe'; expected on or off"),
+        (["--log.level", "loud"], "--log.level: found 'loud'; expected debug or info or"),
+        (["--log.format", "xml"], "--log.format: found 'xml'; expected logfmt or json"),
+        (["--web.listen-address", "x"], "--web.listen-address: found 'x'"),
+        (["--web.listen-address", "x:y"], "--web.listen-address: found the port 'y'"),
+        (["--web.telemetry-path", "metrics"], "--web.telemetry-path: found"),
+        (["--web.telemetry-path", "/-/ready"], "--web.telemetry-path: found"),
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--qmp.sock=/a/b"], "unrecognized arguments: --qmp.sock=/a/b"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["--no-qmp.migration-events=yes"], "--no-qmp.migration-events"),
+        ([], "no monitor to watch; expected at least one --qmp.socket"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The flag, what was found and what was expected; exit status 2."""
+    given = [] if not arguments else ["--qmp.socket", "/a/b", *NOWHERE, *arguments]
+    assert cli.main(given) == 2
+    assert says in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("QMP_SOCKET", "nowhere", "found 'nowhere'; expected the path"),
+        ("VM_GRACE", "", "found ''; expected a duration"),
+        ("VM_GRACE", "forever", "found 'forever'; expected a duration"),
+        ("WEB_PAGE", "true", "found 'true'; expected on or off"),
+        ("WEB_LISTEN_ADDRESS", "x", "found 'x'"),
+        ("WEB_TELEMETRY_PATH", "metrics", "found"),
+        ("NO_QMP_MIGRATION_EVENTS", "perhaps", "found 'perhaps'; expected true or false"),
+        ("LIMITS_LABEL_SETS", "many", "found 'many'; expected a whole number"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_said_by_its_variable(
+    variable: str,
+    text: str,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not a flag that people have to correct."""
+    monkeypatch.setenv(f"QMP_EXPORTER_{variable}", text)
+    assert cli.main([]) == 2
+    line = said(capsys)
+    assert line.startswith(f"QMP_EXPORTER_{variable}: ")
+    assert says in line
+
+
+def test_an_address_that_is_taken_is_told_and_is_no_wrong_use(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Exit status 1: the same command may succeed later."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ["--qmp.socket", f"{tmp_path}/vm", "--web.listen-address", address]
+        assert cli.main(arguments) == 1
+    assert said(capsys) == f"cannot listen on {address}: Address already in use"
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, and nothing else happens."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"qmp-exporter {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["demo", "--help"]])
+def test_help_names_every_flag(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And how to set it by the environment; that of the demo names its own as well."""
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert [flag.name for flag in FLAGS if flag.name not in text] == []
+    assert ("--replay" in text) is ("demo" in arguments)
+    if "demo" not in arguments:
+        assert "QMP_EXPORTER_QMP_SOCKET" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_the_demo_gets_its_settings_before_or_after_its_name(
+    monkeypatch: pytest.MonkeyPatch, *, replayed: bool
+) -> None:
+    """And needs no monitor: it brings its own."""
+    ran: list[Any] = []
+
+    async def demo(found: object, *, replayed: bool) -> None:
+        ran.append((found, replayed))
+
+    monkeypatch.setattr("qmp_exporter.demo.run.demo", demo)
+    more = ["--replay"] if replayed else []
+    assert cli.main([*NOWHERE, "demo", *more]) == 0
+    assert cli.main(["demo", *more, *NOWHERE]) == 0
+    (first, was), (second, _) = ran
+    assert was is replayed
+    assert first == second
+    assert first.listen_addresses == ("127.0.0.1:0",)
+
+
+def test_an_error_of_ours_in_a_task_is_told_as_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not as a group of groups."""
+
+    async def fail() -> None:
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(inner())
+
+    async def inner() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(broken())
+
+    async def broken() -> None:
+        raise QmpExporterError("what went wrong")
+
+    monkeypatch.setattr("qmp_exporter.demo.run.demo", lambda *_, **__: fail())
+    assert cli.main(["demo"]) == 1
+    assert said(capsys) == "what went wrong"
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw is a traceback, not one kind line."""
+
+    async def fail() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(broken())
+
+    async def broken() -> None:
+        raise KeyError("nobody foresaw this")
+
+    monkeypatch.setattr("qmp_exporter.demo.run.demo", lambda *_, **__: fail())
+    with pytest.raises(KeyError, match="nobody foresaw this"):
+        cli.main(["demo"])
