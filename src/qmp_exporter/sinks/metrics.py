@@ -254,7 +254,7 @@ class MetricsSink:
 
     def _refresh(self, now: float) -> None:
         due = dict(self._ticking)
-        while self._queue:
+        for _ in range(len(self._queue)):  # what comes while it renders is for the next time
             series = self._queue.popleft()
             series.queued = False  # from here on a change queues it again
             due[series] = None
