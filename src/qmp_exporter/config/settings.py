@@ -11,7 +11,7 @@ import msgspec
 
 from qmp_exporter.discovery.pattern import Pattern
 from qmp_exporter.errors import ConfigError
-from qmp_exporter.model.target import Target
+from qmp_exporter.model.target import Listening, Target
 
 
 DEFAULT_ADDRESS: Final = ":10767"
@@ -41,7 +41,11 @@ class Settings(msgspec.Struct, frozen=True):
         log_level: least level that is logged.
         log_format: ``logfmt`` or ``json``.
         patterns: monitors to look for.
-        max_targets: monitors found by pattern, at most.
+        max_targets: monitors found by pattern or dialling in, at most.
+        listeners: sockets at which QEMU dials in.
+        max_line: bytes of a line of a monitor.
+        max_lines: lines of one monitor in one turn of the event loop.
+        max_log_lines: lines of the log in a second.
     """
 
     targets: tuple[Target, ...] = ()
@@ -57,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True):
     log_format: str = "logfmt"
     patterns: tuple[Pattern, ...] = ()
     max_targets: int = 10_000
+    listeners: tuple[Listening, ...] = ()
+    max_line: int = 1024 * 1024
+    max_lines: int = 256
+    max_log_lines: int = 50
 
 
 def parse_socket(text: str) -> Target | Pattern:

@@ -32,12 +32,14 @@ class Pattern(msgspec.Struct, frozen=True):
             named groups are labels. None for the name that QEMU tells.
         excludes: globs of paths to leave out.
         labels: further labels of ``qemu_vm_info``, as pairs.
+        migration_events: as of a target.
     """
 
     path: str
     name: re.Pattern[str] | None = None
     excludes: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    migration_events: bool | None = None
 
     @property
     def exact(self) -> bool:
@@ -50,15 +52,19 @@ class Pattern(msgspec.Struct, frozen=True):
 
     def target(self, path: str) -> Target | None:
         """Return the monitor at a path, none where the regular expression is not found in it."""
-        if self.name is None:
-            return Target(path, named=self.exact, labels=self.labels)
-        found = self.name.search(path)
-        if found is None:
-            return None
-        groups = found.groupdict(default="")
-        name = groups.pop(NAME_GROUP, "")
-        labels = (*self.labels, *groups.items())
-        return Target(path, name=name, named=self.exact, labels=labels)
+        groups: dict[str, str] = {}
+        if self.name is not None:
+            found = self.name.search(path)
+            if found is None:
+                return None
+            groups = found.groupdict(default="")
+        return Target(
+            path,
+            name=groups.pop(NAME_GROUP, ""),
+            named=self.exact,
+            labels=(*self.labels, *groups.items()),
+            migration_events=self.migration_events,
+        )
 
 
 def managed(path: str) -> bool:

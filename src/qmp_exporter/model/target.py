@@ -1,4 +1,4 @@
-"""A monitor to watch."""
+"""A monitor to watch, and a socket at which monitors come by themselves."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Target(msgspec.Struct, frozen=True):
     name: str = ""
     named: bool = True
     labels: tuple[tuple[str, str], ...] = ()
+    migration_events: bool | None = None
 
     @property
     def stem(self) -> str:
@@ -29,3 +30,23 @@ class Target(msgspec.Struct, frozen=True):
             return self.address
         last = self.address.rstrip("/").rpartition("/")[2]
         return last.rpartition(".")[0] or last or self.address
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """A unix socket at which QEMU dials in.
+
+    Attributes:
+        path: absolute.
+        mode: permissions of the socket.
+        group: that owns the socket, a name or a number; empty for the exporter's own.
+        users: names or numbers of those who may dial in, besides root and the exporter's own.
+        labels: further labels of the VMs, as pairs.
+        migration_events: as of a target.
+    """
+
+    path: str
+    mode: int = 0o600
+    group: str = ""
+    users: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    migration_events: bool | None = None
