@@ -29,11 +29,14 @@ from qmp_exporter.model.inputs import Identity, Link, Reply
 from qmp_exporter.model.replies import BlockDevice, BlockDevices, Status
 from qmp_exporter.model.target import Target
 from qmp_exporter.qmp.client import Client
+from qmp_exporter.qmp.session import Observer, Session
+from qmp_exporter.qmp.transport import Dialling
 
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from qmp_exporter.model.inputs import Ask, Input
 
 EVENTS: Final = 100_000
 VMS: Final = 1_000
@@ -117,12 +120,27 @@ async def floor(path: str) -> float:
     return took
 
 
+class Feeding(Observer):
+    """Feeds an application as its own sessions do."""
+
+    def __init__(self, app: App, address: str) -> None:
+        self._app, self._address = app, address
+
+    def feed(self, given: Input) -> tuple[Ask, ...]:
+        """Take an input."""
+        return self._app.pipeline.feed(self._address, given)
+
+
 async def ours(path: str) -> float:
     """Take the events through the whole pipeline, and check that none is lost."""
     target = Target(path)
     app = App(Settings(targets=(target,)))
-    session = app._watch(target)  # noqa: SLF001 - the session without its handshake
-    app.feed(path, Link(TargetState.CONNECTED, time.time(), 0.0, identity=Identity(name="vm")))
+    app.pipeline.add(target)
+    context = app._context(app.settings)  # noqa: SLF001 - the session without its handshake
+    session = Session(target, Feeding(app, path), Dialling(target, context), context)
+    app.pipeline.feed(
+        path, Link(TargetState.CONNECTED, time.time(), 0.0, identity=Identity(name="vm"))
+    )
     done = asyncio.Event()
     seen = 0
 
@@ -149,13 +167,13 @@ def fleet() -> App:
     app = App(Settings(process_metrics=False))
     for number in range(VMS):
         address = f"/run/{number}.qmp"
-        app._watch(Target(address))  # noqa: SLF001 - without connecting
+        app.pipeline.add(Target(address))
         for given in (
             Link(TargetState.CONNECTED, 0.0, 0.0, identity=Identity(name=f"vm{number}", pid=1)),
             Reply("query-status", Status("running"), 0.0, 0.0),
             Reply("query-block", BlockDevices((BlockDevice(qdev="disk0"),)), 0.0, 0.0),
         ):
-            app.feed(address, given)
+            app.pipeline.feed(address, given)
     return app
 
 
@@ -164,7 +182,7 @@ def render_ours(app: App) -> float:
     line = LINE % int(time.time())
     for number in range(CHANGED):
         address = f"/run/{number * VMS // CHANGED}.qmp"
-        app.feed(address, app._decode(line, time.time(), 0.0))  # noqa: SLF001
+        app.pipeline.feed(address, app._decode(line, time.time(), 0.0))  # noqa: SLF001
     began = time.perf_counter()
     app.render(None, frozenset())
     return time.perf_counter() - began

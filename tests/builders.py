@@ -209,7 +209,7 @@ class Watch:
 
     def expire(self, at: float) -> tuple[str, ...]:
         """Forget what ended before second ``at``."""
-        forgotten, _ = self.fleet.expire(BOOT + at)
+        forgotten = self.fleet.expire(BOOT + at, most=1000).names
         for name in forgotten:
             self._shown.discard(name)
             self.sink.forget(name)

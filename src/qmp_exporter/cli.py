@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     found = settings(vars(given), os.environ)
-    logs.configure(found.log_level, found.log_format)
+    logs.configure(found.log_level, found.log_format, found.max_log_lines)
     # Imported here: --version and --help are quick without, and a server does not need the demo.
     if given.command == "demo":
         from qmp_exporter.demo.run import demo  # noqa: PLC0415

@@ -4,7 +4,7 @@
 
     QmpExporterError
     ├── ConfigError            config        a flag, variable or file is wrong
-    ├── ListenError            listen        an HTTP address cannot be bound
+    ├── ListenError            listen        an address cannot be bound
     ├── DecodeError            decode        a line is not the event it claims to be
     └── SessionError                         a monitor cannot be watched (now)
         ├── GoneError          gone          nothing is at that address: QEMU has ended
@@ -37,7 +37,7 @@ class ConfigError(QmpExporterError):
 
 
 class ListenError(QmpExporterError):
-    """An address of the HTTP side cannot be bound; the text names it and why."""
+    """An address, for HTTP or for QEMU to dial in, cannot be bound; the text says why."""
 
     reason = "listen"
 

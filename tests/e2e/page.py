@@ -14,7 +14,7 @@ from qmp_exporter.app import App
 from qmp_exporter.config.settings import Settings
 from qmp_exporter.demo import Machine, rfb
 from qmp_exporter.model.target import Target
-from qmp_exporter.qmp.session import Timing
+from qmp_exporter.qmp.timing import Timing
 
 
 if TYPE_CHECKING:

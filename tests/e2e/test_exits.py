@@ -12,7 +12,7 @@ import pytest
 from e2e.page import Page, exporting, watched
 from e2e.power import sleep
 from qmp_exporter.demo import Machine, devices, operations
-from qmp_exporter.qmp.session import Timing
+from qmp_exporter.qmp.timing import Timing
 
 
 if TYPE_CHECKING:

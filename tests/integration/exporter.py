@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fake_qmp import FakeMonitor
-    from qmp_exporter.qmp.session import Timing
+    from qmp_exporter.qmp.timing import Timing
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

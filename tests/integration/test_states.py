@@ -158,7 +158,7 @@ async def test_busy_by_a_full_backlog(path: Path) -> None:
         for sock in waiting:
             sock.connect(str(path))
         async with exporting(path) as it:
-            it.app._table._path = path.with_name("no table")
+            it.app.table._path = path.with_name("no table")
             seen(await it.until_state("vm", "busy"), "busy", unobserved=True)
         for sock in waiting:
             sock.close()

@@ -52,12 +52,12 @@ def made(number: int, **settings: Any) -> App:
 def watch(app: App, at: int) -> None:
     """Let an application know of one more VM."""
     address = f"/run/{at}.sock"
-    app._watch(Target(address))
+    app.pipeline.add(Target(address))
     identity = Identity(f"vm{at}", f"{at:08}-0000", "7.2.22", "x86_64", address, 100 + at, 1e9)
-    app.feed(address, Link(TargetState.CONNECTED, time(), monotonic(), identity))
-    app.feed(address, Reply("query-status", Status("running"), time(), monotonic()))
+    app.pipeline.feed(address, Link(TargetState.CONNECTED, time(), monotonic(), identity))
+    app.pipeline.feed(address, Reply("query-status", Status("running"), time(), monotonic()))
     disks = BlockDevices((BlockDevice("", "/machine/peripheral/d0", "ok", Node("n0")),))
-    app.feed(address, Reply("query-block", disks, time(), monotonic()))
+    app.pipeline.feed(address, Reply("query-block", disks, time(), monotonic()))
 
 
 def page(app: App) -> Page:
@@ -115,7 +115,7 @@ def sinks() -> tuple[App, Sound, Sound]:
     """An application with a broken sink between sound ones."""
     app = made(0, vm_grace=0.0)
     first, last = Sound(), Sound()
-    app.sinks = (app.metrics, first, Broken(), last, app.page)
+    app.pipeline._sinks = (app.metrics, first, Broken(), last, app.page)
     return app, first, last
 
 
@@ -125,9 +125,9 @@ def test_a_sink_that_fails_is_counted_and_logged_and_the_others_go_on(
     """Whatever it fails at: a new VM, a step, a new name, the end."""
     app, first, last = sinks
     watch(app, 0)
-    app.feed("/run/0.sock", event("STOP"))
-    app.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
-    app._expire(monotonic() + 1)
+    app.pipeline.feed("/run/0.sock", event("STOP"))
+    app.pipeline.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
+    app.pipeline.expire(monotonic() + 1, 100)
     assert first.given == last.given
     names = [given[0] for given in first.given]
     assert names == ["add", "rename", "take", "take", "take", "take", "take", "forget", "add"]
@@ -147,10 +147,10 @@ def test_a_vm_goes_on_to_be_counted_under_a_sink_that_fails(
     """No event is lost to the metrics, and what is to be asked is asked."""
     app, _, _ = sinks
     watch(app, 0)
-    asks = app.feed("/run/0.sock", event("STOP"))
+    asks = app.pipeline.feed("/run/0.sock", event("STOP"))
     assert asks == ("query-status",)
     for _ in range(9):
-        app.feed("/run/0.sock", event("RTC_CHANGE", '{"offset": 1, "qom-path": "/rtc"}'))
+        app.pipeline.feed("/run/0.sock", event("RTC_CHANGE", '{"offset": 1, "qom-path": "/rtc"}'))
     assert sum(page(app).rows("qemu_events_total", vm="vm0").values()) == 10.0
 
 
@@ -160,7 +160,7 @@ def test_a_vm_goes_on_to_be_counted_under_a_sink_that_fails(
 def test_a_target_is_shown_before_it_is_reached() -> None:
     """Down, and connecting."""
     app = made(0)
-    app._watch(Target("/run/web01.sock"))
+    app.pipeline.add(Target("/run/web01.sock"))
     shown = page(app)
     assert shown["qemu_up", {"vm": "web01"}] == 0.0
     assert shown.state("web01") == "connecting"
@@ -171,17 +171,17 @@ def test_targets_are_counted_by_state_through_everything() -> None:
     """The sum is always their number."""
     app = made(5)
     for at, state in enumerate(TargetState):
-        app.feed(f"/run/{at % 5}.sock", Link(state, time(), monotonic()))
+        app.pipeline.feed(f"/run/{at % 5}.sock", Link(state, time(), monotonic()))
         assert sum(page(app).rows("qmp_exporter_targets").values()) == 5.0
-    app._expire(monotonic() + 1000)
+    app.pipeline.expire(monotonic() + 1000, 100)
     assert sum(page(app).rows("qmp_exporter_targets").values()) == 5.0
 
 
 def test_a_line_that_is_no_event_is_counted_for_its_vm() -> None:
     """By the event that it claims to be."""
     app = made(2)
-    app.decode_error("/run/0.sock", "STOP")
-    app.decode_error("/run/0.sock", "other")
+    app.pipeline.decode_error("/run/0.sock", "STOP")
+    app.pipeline.decode_error("/run/0.sock", "other")
     rows = page(app).rows("qmp_exporter_decode_errors_total")
     assert rows == {("STOP", "vm0"): 1.0, ("other", "vm0"): 1.0}
 
@@ -190,7 +190,9 @@ def test_rows_beyond_the_limit_are_counted() -> None:
     """They share one row, and the metric says how often."""
     app = made(1, label_sets=3)
     for at in range(10):
-        app.feed("/run/0.sock", event("MEM_UNPLUG_ERROR", f'{{"device": "d{at}", "msg": ""}}'))
+        app.pipeline.feed(
+            "/run/0.sock", event("MEM_UNPLUG_ERROR", f'{{"device": "d{at}", "msg": ""}}')
+        )
     shown = page(app)
     rows = shown.rows("qemu_memory_unplug_errors_total", vm="vm0")
     assert sum(rows.values()) == 10.0
@@ -214,7 +216,7 @@ def test_how_late_an_event_was_is_never_negative() -> None:
         monotonic(),
     )
     for one in (ahead, late):
-        app.feed("/run/0.sock", one)
+        app.pipeline.feed("/run/0.sock", one)
     shown = page(app)
     assert shown["qmp_exporter_event_delay_seconds_count"] == 2.0
     assert shown["qmp_exporter_event_delay_seconds_bucket", {"le": "0.001"}] == 1.0
@@ -224,18 +226,18 @@ def test_how_late_an_event_was_is_never_negative() -> None:
 def test_the_page_for_people_shows_every_vm() -> None:
     """With what happened to it; one whose name another has now is not shown twice."""
     app = made(2)
-    app.feed("/run/0.sock", event("GUEST_PANICKED", '{"action": "pause"}'))
-    app.feed("/run/0.sock", event("STOP"))
+    app.pipeline.feed("/run/0.sock", event("GUEST_PANICKED", '{"action": "pause"}'))
+    app.pipeline.feed("/run/0.sock", event("STOP"))
     rows = {row.vm: row for row in app.overview().rows}
     assert set(rows) == {"vm0", "vm1"}
     assert (rows["vm0"].panics, rows["vm0"].events, rows["vm0"].last_event) == (1, 2, "STOP")
     assert rows["vm0"].stopped_seconds is not None
     assert (rows["vm1"].events, rows["vm1"].stopped_seconds) == (0, None)
-    app.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
+    app.pipeline.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
     identity = Identity("vm0", monitor="/run/1.sock", pid=1)
-    app.feed("/run/1.sock", Link(TargetState.GONE, time(), monotonic()))
-    app.feed("/run/1.sock", Link(TargetState.CONNECTED, time(), monotonic(), identity))
-    app.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
+    app.pipeline.feed("/run/1.sock", Link(TargetState.GONE, time(), monotonic()))
+    app.pipeline.feed("/run/1.sock", Link(TargetState.CONNECTED, time(), monotonic(), identity))
+    app.pipeline.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
     names = [row.vm for row in app.overview().rows]
     assert len(set(names)) == len(names)
     assert "vm0" in names
@@ -260,7 +262,7 @@ async def test_the_loop_goes_on_while_a_thread_renders() -> None:
         it.app.metrics.render = observed  # type: ignore[method-assign]
         scrape = asyncio.create_task(it.scrape())
         await asyncio.wait_for(began.wait(), PATIENCE)
-        it.app.feed("/run/0.sock", event("RESUME"))
+        it.app.pipeline.feed("/run/0.sock", event("RESUME"))
         async with it.client.get("/-/healthy") as response:
             assert response.status == 200
         assert not scrape.done()
@@ -275,7 +277,7 @@ async def test_a_storm_does_not_keep_a_large_page_from_being_rendered() -> None:
             watch(it.app, at)
         scrape = asyncio.create_task(it.client.get("/metrics"))
         while not scrape.done():
-            it.app.feed("/run/5.sock", event("RESUME"))
+            it.app.pipeline.feed("/run/5.sock", event("RESUME"))
             await asyncio.sleep(0)
         async with await scrape as response:
             text = await response.text()
@@ -306,7 +308,7 @@ def test_counting_goes_on_while_a_thread_renders() -> None:
         for at in range(4000):
             data = f'{{"device": "d{at % 300}", "operation": "read", "action": "report"}}'
             data = data.replace("}", ', "reason": ""}')
-            app.feed(f"/run/{at % 20}.sock", event("BLOCK_IO_ERROR", data))
+            app.pipeline.feed(f"/run/{at % 20}.sock", event("BLOCK_IO_ERROR", data))
     finally:
         stop.set()
         thread.join()

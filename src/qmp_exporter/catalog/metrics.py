@@ -340,6 +340,32 @@ OWN_METRICS: Final[tuple[Own, ...]] = (
         ("reason",),
     ),
     Own(
+        "qmp_exporter_listen_rejected_total",
+        "counter",
+        "Connections of those who dialled in that were not kept.",
+        ("reason",),
+    ),
+    Own(
+        "qmp_exporter_vms_forgotten_early_total",
+        "counter",
+        "VMs that ended and were forgotten before their grace was over, as there were too many.",
+    ),
+    Own(
+        "qmp_exporter_reads_deferred_total",
+        "counter",
+        "Times a monitor that sent too much at once had to wait for the others.",
+    ),
+    Own(
+        "qmp_exporter_config_last_reload_successful",
+        "gauge",
+        "Whether the last attempt to read the configuration succeeded.",
+    ),
+    Own(
+        "qmp_exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the configuration was last read with success, in Unix time.",
+    ),
+    Own(
         "qmp_exporter_http_rejected_total",
         "counter",
         "HTTP requests refused, by status code.",

@@ -197,4 +197,6 @@ class LostCause(StrEnum):
     EOF = "eof"
     RESET = "reset"
     PROTOCOL = "protocol"
+    LONG_LINE = "long-line"
     ERROR = "error"
+    RELOAD = "reload"

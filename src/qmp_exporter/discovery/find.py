@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from qmp_exporter.discovery.pattern import Pattern
 from qmp_exporter.discovery.scan import folders, scan
 from qmp_exporter.discovery.watch import Watch
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from qmp_exporter.discovery.pattern import Pattern
     from qmp_exporter.discovery.scan import Found
 
 
@@ -30,35 +31,47 @@ class Search:
         patterns: what to look for.
         limit: monitors at most.
         found: called on the event loop with what each scan found.
+        beside: paths whose changes call for a scan, too.
     """
 
     def __init__(
-        self, patterns: Sequence[Pattern], limit: int, found: Callable[[Found], None]
+        self,
+        patterns: Sequence[Pattern],
+        limit: int,
+        found: Callable[[Found], None],
+        beside: Iterable[str] = (),
     ) -> None:
         self._patterns = tuple(patterns)
+        self._beside = tuple(map(Pattern, beside))
         self._limit = limit
         self._found = found
+        self._took = 0.0
         self._due = asyncio.Event()
         self._watch = Watch(self._due.set)
 
     async def once(self) -> None:
         """Scan now."""
-        patterns = self._patterns
-        found, near = await asyncio.to_thread(
-            lambda: (scan(patterns, self._limit), folders(patterns))
-        )
+        began = monotonic()
+        found, near = await asyncio.to_thread(self._scan)
+        self._took = monotonic() - began
         self._watch.follow(near)
         self._found(found)
 
-    async def run(self) -> None:
-        """Scan until cancelled."""
+    def _scan(self) -> tuple[Found, set[str]]:
+        return scan(self._patterns, self._limit), folders((*self._patterns, *self._beside))
+
+    async def run(self, *, at_once: bool = False) -> None:
+        """Scan until cancelled, the first time when it is due or ``at_once``."""
         watching = asyncio.create_task(self._watch.run())
         try:
+            if at_once:
+                await self.once()
             while True:
                 try:
                     async with asyncio.timeout(SCAN_EVERY):
                         await self._due.wait()
-                    await asyncio.sleep(SETTLE)
+                    # Where scanning takes long, no more than half of the time goes into it.
+                    await asyncio.sleep(max(SETTLE, self._took))
                 except TimeoutError:
                     pass
                 self._due.clear()

@@ -6,6 +6,7 @@ continues its counters.
 
 from __future__ import annotations
 
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -42,6 +43,20 @@ class Fed(msgspec.Struct, frozen=True, gc=False):
     before: VM
     step: Step
     renames: tuple[tuple[str, str], ...] = ()
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """What a fleet let go.
+
+    Attributes:
+        names: to forget.
+        left: addresses that are not of the fleet any more, with the state of their monitors.
+        early: how many had to go before their time.
+    """
+
+    names: tuple[str, ...]
+    left: tuple[tuple[str, TargetState], ...]
+    early: int
 
 
 class Member(msgspec.Struct):
@@ -112,39 +127,35 @@ class Fleet:
             member.ended_at = given.now
         return Fed(member.name, before, step, renames)
 
-    def expire(
-        self, deadline: float
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, TargetState], ...]]:
-        """Drop what ended before ``deadline`` in monotonic seconds.
+    def expire(self, deadline: float, most: int) -> Expired:
+        """Drop what ended before ``deadline`` in monotonic seconds, and all but the last ``most``.
 
         A target that was named stays in the fleet, as one never reached.
-
-        Returns:
-            The names to forget, and what is not of the fleet any more: addresses, with the state
-            that their monitors were in.
         """
+        early = 0
+        everybody = (*self._members.values(), *self._retired)
+        ended = sorted(m.ended_at for m in everybody if m.ended_at is not None)
+        if len(ended) > most:
+            last = ended[-most - 1]
+            early = sum(at >= deadline for at in ended[:-most])
+            deadline = max(deadline, nextafter(last, inf))
         forgotten: list[str] = []
         left: list[tuple[str, TargetState]] = []
-        over = [m for m in self._retired if m.ended_at is not None and m.ended_at < deadline]
-        for member in over:
+        for member in [m for m in self._retired if _before(m, deadline)]:
             self._retired.remove(member)
-            if member.name:
-                forgotten.append(member.name)
-                del self._by_name[member.name]
+            forgotten.extend(self._nameless(member))
         for address, member in list(self._members.items()):
-            if member.ended_at is None or member.ended_at >= deadline:
+            if not _before(member, deadline):
                 continue
-            if member.name:
-                forgotten.append(member.name)
-                del self._by_name[member.name]
+            name, state = member.name, member.vm.target
+            forgotten.extend(self._nameless(member))
             if member.target.named:
-                name, state = member.name, member.vm.target
-                member.vm, member.ended_at, member.name = VM(target=state), None, ""
+                member.vm, member.ended_at = VM(target=state), None
                 self._name(member, name or member.target.name or member.target.stem, None)
             else:
                 del self._members[address]
-                left.append((address, member.vm.target))
-        return tuple(forgotten), tuple(left)
+                left.append((address, state))
+        return Expired(tuple(forgotten), tuple(left), early)
 
     def leave(self, address: str) -> str | None:
         """Drop a target that was never reached, and return its name; none if it was reached."""
@@ -153,6 +164,22 @@ class Fleet:
             return None
         del self._members[address], self._by_name[member.name]
         return member.name
+
+    def drop(self, address: str) -> tuple[str, ...]:
+        """Drop a target, whatever is known of its VM; return the names to forget."""
+        return self._nameless(self._members.pop(address))
+
+    def retarget(self, target: Target) -> None:
+        """Let the VM at an address have another name or other labels, when it is reached next."""
+        self._members[target.address].target = target
+
+    def _nameless(self, member: Member) -> tuple[str, ...]:
+        """Take its name, if it has one, from a member; return that."""
+        name, member.name = member.name, ""
+        if not name:
+            return ()
+        del self._by_name[name]
+        return (name,)
 
     def _identify(self, member: Member, identity: Identity) -> tuple[tuple[str, str], ...]:
         """Give a VM that was reached the name that it is to have."""
@@ -177,15 +204,19 @@ class Fleet:
         member.vm, member.name, member.ended_at = VM(target=member.vm.target), "", None
 
     def _name(
-        self, member: Member, wanted: str, identity: Identity | None
+        self, member: Member, wanted: str, identity: Identity | None, taken: str = ""
     ) -> tuple[tuple[str, str], ...]:
-        """Name ``member`` as near to ``wanted`` as can be, and return who had to make room."""
+        """Name ``member`` as near to ``wanted`` as can be, and return who had to make room.
+
+        Who makes room cannot have ``taken``, which is shown until all renames are done.
+        """
         renames: tuple[tuple[str, str], ...] = ()
         names = _names(wanted, member.target, identity)
-        name = next(name for name in names if self._may_be_had(name, identity))
+        name = next(n for n in names if n != taken and self._may_be_had(n, identity))
         holder = self._by_name.get(name)
         if holder is not None and holder.holds:
-            renames = (*self._name(holder, holder.target.stem, None), (name, holder.name))
+            room = self._name(holder, holder.target.stem, None, member.name)
+            renames = (*room, (name, holder.name))
         elif holder is not None:
             member.vm = _continued(member.vm, holder.vm)
             holder.name = ""
@@ -200,6 +231,10 @@ class Fleet:
             return True
         # A name guessed from a socket makes room for one that QEMU tells.
         return identity is not None and holder.vm.identity is None
+
+
+def _before(member: Member, deadline: float) -> bool:
+    return member.ended_at is not None and member.ended_at < deadline
 
 
 def _wanted(target: Target, identity: Identity) -> str:

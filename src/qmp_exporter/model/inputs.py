@@ -33,6 +33,7 @@ class Identity(msgspec.Struct, frozen=True):
         monitor: path or address of the monitor.
         pid: of the process that made the socket, where that can be read.
         started: when that process started, in Unix seconds, where that can be read.
+        labels: that the configuration gives the VM, as pairs.
     """
 
     name: str = ""
@@ -42,6 +43,7 @@ class Identity(msgspec.Struct, frozen=True):
     monitor: str = ""
     pid: int | None = None
     started: float | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
     def same_process(self, other: Identity) -> bool:
         """Whether both are one QEMU process; taken for granted where the pids are not known."""

@@ -9,11 +9,15 @@ class Target(msgspec.Struct, frozen=True):
     """A monitor to watch.
 
     Attributes:
-        address: the path of a unix socket, or ``host:port``.
+        address: the path of a unix socket, or ``host:port``; of a QEMU that dialled in, the path
+            of our socket, ``#`` and what tells it from the others there.
         tcp: whether ``address`` is ``host:port``.
         name: the VM's name, if the configuration gives one.
-        labels: further labels of the VM, as pairs.
         named: whether the address was given without a wildcard, so that it stays when QEMU ends.
+        labels: further labels of the VM, as pairs.
+        migration_events: whether QEMU may be told to send MIGRATION events; None for what holds
+            for all.
+        dialled_in: whether QEMU dialled us.
     """
 
     address: str
@@ -22,14 +26,20 @@ class Target(msgspec.Struct, frozen=True):
     named: bool = True
     labels: tuple[tuple[str, str], ...] = ()
     migration_events: bool | None = None
+    dialled_in: bool = False
+
+    @property
+    def path(self) -> str:
+        """The address without what tells the QEMUs at one socket apart."""
+        return self.address.rpartition("#")[0] if self.dialled_in else self.address
 
     @property
     def stem(self) -> str:
         """Name of a VM that was never reached: the socket's without directory and suffix."""
         if self.tcp:
             return self.address
-        last = self.address.rstrip("/").rpartition("/")[2]
-        return last.rpartition(".")[0] or last or self.address
+        last = self.path.rstrip("/").rpartition("/")[2]
+        return last.rpartition(".")[0] or last or self.path
 
 
 class Listening(msgspec.Struct, frozen=True):

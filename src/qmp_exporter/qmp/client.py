@@ -16,6 +16,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from qemu.qmp import QMPClient
 from qemu.qmp.error import ProtocolError
 from qemu.qmp.message import Message
@@ -40,17 +41,30 @@ RELIED_ON: Final = (
 CHUNK: Final = 256 * 1024
 """Bytes read at once."""
 
-MAX_LINE: Final = 1024 * 1024
-"""Bytes of a line beyond which the connection is given up; replies to our commands are smaller."""
-
-MAX_LINES: Final = 256
 MAX_SECONDS: Final = 0.001
-"""Lines, and seconds, that one session may take of one turn of the event loop."""
+"""Seconds that one connection may take of one turn of the event loop."""
 
 _CHECK: Final = 32  # lines between two looks at the clock
 
 # What becomes of connections is logged once, by the session.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Limits of what a monitor may send.
+
+    Attributes:
+        line: bytes of a line beyond which the connection is given up; replies to our commands are
+            smaller.
+        lines: lines that one connection may take of one turn of the event loop.
+    """
+
+    line: int = 1024 * 1024
+    lines: int = 256
+
+
+class LineError(ProtocolError):
+    """A line is longer than a monitor may send."""
 
 
 class Client(QMPClient):
@@ -60,15 +74,21 @@ class Client(QMPClient):
         on_event: called with each line that is no reply, in the order of the stream: events, and
             what the decoder is to find wrong.
         on_reply: called with the command and its reply (None for an error), in the same order.
+        limits: of what the monitor may send.
+        yielded: called each time that it makes way for others with lines left to take.
     """
 
     def __init__(
         self,
         on_event: Callable[[bytes], None],
         on_reply: Callable[[str, object], None],
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        yielded: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(readbuflen=MAX_LINE)
+        super().__init__(readbuflen=limits.line)
         self.events.event_filter = lambda _: False
+        self._limits = limits
+        self._yielded = yielded
         self._on_event = on_event
         self._on_reply = on_reply
         self._sent: dict[str, str] = {}
@@ -105,22 +125,24 @@ class Client(QMPClient):
             rest = lines.pop()
             self._parts, self._size = [rest], len(rest)
         # A complete line that is too long came in several chunks, so it is the first.
-        if self._size > MAX_LINE or (lines and len(lines[0]) > MAX_LINE):
-            raise ProtocolError(f"a line of more than {MAX_LINE} bytes")
+        limit = self._limits.line
+        if self._size > limit or (lines and len(lines[0]) > limit):
+            raise LineError(f"a line of more than {limit} bytes")
         await self._take(lines)
 
     async def _take(self, lines: list[bytes]) -> None:
-        began = monotonic()
-        for count, line in enumerate(lines, 1):
+        most = self._limits.lines
+        taken, began = 0, monotonic()
+        for line in lines:
             if line.startswith(b'{"timestamp"'):
                 self._on_event(line)
             else:
                 await self._take_other(line)
-            if count % _CHECK == 0 and (
-                count % MAX_LINES == 0 or monotonic() - began > MAX_SECONDS
-            ):
+            taken += 1
+            if taken >= most or (taken % _CHECK == 0 and monotonic() - began > MAX_SECONDS):
+                self._yielded()
                 await asyncio.sleep(0)
-                began = monotonic()
+                taken, began = 0, monotonic()
         await asyncio.sleep(0)  # the next chunk may be here already, and would not wait
 
     async def _take_other(self, line: bytes) -> None:

@@ -15,6 +15,8 @@ class Timing(msgspec.Struct, frozen=True):
         first_retry: before the second attempt; doubled for each further one.
         last_retry: at most this between two attempts.
         busy_retry: between attempts where only dialling tells whether a monitor is free.
+        busy_look: between looks at the kernel's table, where that tells it.
+        redial: for a QEMU of which no pid is known to dial in again.
         yielding: before a VM that waits for its migration takes a name that both ends have.
         look: between two looks whether a socket is new.
         quiet: without a line before a VM is asked whether it is there.
@@ -27,7 +29,9 @@ class Timing(msgspec.Struct, frozen=True):
     first_retry: float = 0.25
     last_retry: float = 30.0
     busy_retry: float = 300.0
+    busy_look: float = 5.0
+    redial: float = 30.0
     yielding: float = 0.5
-    look: float = 0.25
+    look: float = 1.0
     quiet: float = 15.0
     unresponsive: float = 10.0

@@ -14,26 +14,31 @@ CONNECTED: Final = 3
 CONNECTING: Final = 2
 """States of a socket in /proc/net/unix: SS_CONNECTED and SS_CONNECTING of linux/net.h."""
 
-_TABLE_AGE: Final = 0.1
+_TABLE_AGE: Final = 0.1  # seconds for which the table is good enough
+_SHARE: Final = 20  # at most one part in so many of the time goes into reading it
 _START_TIME: Final = 19  # field 22 of /proc/PID/stat, counted from field 3: proc(5)
 
 
 class UnixTable:
-    """The sockets of /proc/net/unix that have a path, read again when older than 0.1 s.
+    """The sockets of /proc/net/unix that have a path.
 
-    An accepted connection carries the path of its listener, so a monitor that serves a client is
-    seen here without dialling it. Source: proc_net(5), unix(7).
+    It is read again when it is older than 0.1 s, or than 20 times what reading it takes. An
+    accepted connection carries the path of its listener, so a monitor that serves a client is seen
+    here without dialling it. Source: proc_net(5), unix(7).
     """
 
     def __init__(self, path: Path = Path("/proc/net/unix")) -> None:
         self._path = path
         self._read_at = float("-inf")
+        self._age = _TABLE_AGE
         self._states: dict[str, list[int]] = {}
 
     def states(self, path: str) -> tuple[int, ...]:
         """Return the states of all sockets of ``path``; empty where the table does not show it."""
-        if monotonic() - self._read_at > _TABLE_AGE:
+        if monotonic() - self._read_at > self._age:
+            began = monotonic()
             self._read()
+            self._age = max(_TABLE_AGE, _SHARE * (monotonic() - began))
         return tuple(self._states.get(path, ()))
 
     def _read(self) -> None:
@@ -50,16 +55,19 @@ class UnixTable:
         self._read_at = monotonic()
 
 
-def peer_pid(sock: socket.socket) -> int | None:
-    """Return the pid of the process that made the peer's socket, if the kernel tells.
+def peer(sock: socket.socket) -> tuple[int | None, int]:
+    """Return pid and uid of the process that made the peer's unix socket.
 
-    Source: unix(7), SO_PEERCRED. It is 0 for a process of another pid namespace.
+    The pid is None for a process of another pid namespace. Source: unix(7), SO_PEERCRED.
     """
-    if sock.family != socket.AF_UNIX:
-        return None
-    size = struct.calcsize("3i")
-    pid: int = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
-    return pid or None
+    size = struct.calcsize("3I")
+    found = struct.unpack("3I", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return found[0] or None, found[1]
+
+
+def peer_pid(sock: socket.socket) -> int | None:
+    """Return the pid of the process that made the peer's socket, if the kernel tells."""
+    return peer(sock)[0] if sock.family == socket.AF_UNIX else None
 
 
 def process_started(pid: int | None) -> float | None:

@@ -99,7 +99,7 @@ class MetricsSink:
         label_sets: int = DEFAULT_LABEL_SETS,
     ) -> None:
         self._overflowed = overflowed
-        self._label_sets = label_sets
+        self.label_sets = label_sets
         self._series: dict[str, Series] = {}
         self._queue: deque[Series] = deque()
         self._fleet = {
@@ -233,7 +233,7 @@ class MetricsSink:
     def _row(self, series: Series, index: int, values: Values) -> Row:
         table = series.tables[index]
         assert table is not None  # noqa: S101 - counters have tables
-        if values not in table.rows and len(table.rows) >= self._label_sets:
+        if values not in table.rows and len(table.rows) >= self.label_sets:
             other = _PLANS[table.metric].other(values)
             if other != values:  # what has closed labels only needs no limit
                 self._overflowed(table.metric)

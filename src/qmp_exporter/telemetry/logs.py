@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from qmp_exporter.telemetry.limiter import Limiter
+
 
 FORMATS: Final = ("logfmt", "json")
 LEVELS: Final = ("debug", "info", "warn", "error")
@@ -15,9 +17,21 @@ LEVELS: Final = ("debug", "info", "warn", "error")
 _PLAIN: Final = re.compile(r"[^\s\"=]+")
 
 
-def configure(level: str, form: str) -> None:
-    """Send the log of this package, and warnings of all others, to stderr."""
+limiter: Final = Limiter()
+"""Of all lines of the log."""
+
+
+def configure(level: str, form: str, lines: int = 0) -> None:
+    """Send the log of this package, and warnings of all others, to stderr.
+
+    Args:
+        level: one of ``LEVELS``, the least that is logged.
+        form: one of ``FORMATS``.
+        lines: a second, at most; 0 for no limit.
+    """
+    limiter.set(lines)
     handler = logging.StreamHandler()
+    handler.addFilter(limiter)
     handler.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("qmp_exporter").setLevel({"warn": "WARNING"}.get(level, level.upper()))

@@ -77,7 +77,9 @@ class SelfMetrics(Collector):
         self._histograms: dict[str, dict[Values, Histogram]] = {name: {} for name in self._specs}
         versions = (__version__, platform.python_version(), version("qemu.qmp"))
         self.set("qmp_exporter_build_info", 1, *versions)
-        self.add("qmp_exporter_log_lines_suppressed_total", 0)
+        for spec in OWN_METRICS:
+            if spec.kind == "counter" and not spec.labels:
+                self.add(spec.name, 0)
         for state in TargetState:
             self.set("qmp_exporter_targets", 0, state)
         for sink in SINKS:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from builders import ADDRESS, BOOT, MANY, Watch, connected, event, link, lost, samples, status
 from qmp_exporter.catalog.states import LostCause, TargetState
 from qmp_exporter.catalog.text import MAX_BYTES
-from qmp_exporter.model.fleet import Fleet
+from qmp_exporter.model.fleet import Expired, Fleet
 from qmp_exporter.model.inputs import Identity, Link
 from qmp_exporter.model.target import Target
 
@@ -291,9 +291,84 @@ def test_what_leaves_the_fleet_is_told() -> None:
         fleet.add(Target(address, named=named))
         fleet.feed(address, connected(name=address[10]))
         fleet.feed(address, link(TargetState.REFUSED, 5))
-    assert fleet.expire(BOOT + 5) == ((), ())
-    assert fleet.expire(BOOT + 6) == (("a", "b"), ((B, TargetState.REFUSED),))
-    assert fleet.expire(BOOT + 9) == ((), ())
+    assert fleet.expire(BOOT + 5, 9) == Expired((), (), 0)
+    assert fleet.expire(BOOT + 6, 9) == Expired(("a", "b"), ((B, TargetState.REFUSED),), 0)
+    assert fleet.expire(BOOT + 9, 9) == Expired((), (), 0)
+
+
+def test_of_those_that_ended_only_so_many_are_kept() -> None:
+    """The last ones; the others go before their time, which is counted, named ones as well."""
+    fleet = Fleet()
+    for number in range(6):
+        address = f"/run/{number}"
+        fleet.add(Target(address, named=number == 1))
+        fleet.feed(address, connected(name=f"vm{number}"))
+        if number != 5:
+            fleet.feed(address, link(TargetState.GONE, number))
+    expired = fleet.expire(BOOT + 1, 2)
+    assert expired.names == ("vm0", "vm1", "vm2")
+    assert [address for address, _ in expired.left] == ["/run/0", "/run/2"]
+    assert expired.early == 2  # vm0 was due
+    assert fleet.expire(BOOT + 1, 2) == Expired((), (), 0)
+    assert [member.name for member in fleet] == ["vm1", "vm3", "vm4", "vm5"]
+
+
+def test_of_monitors_that_change_hands_all_the_time_little_is_kept() -> None:
+    """The VMs that had a monitor before count as VMs that ended."""
+    fleet = Fleet()
+    fleet.add(Target(A))
+    for number in range(10):
+        fleet.feed(A, connected(number, name=f"vm{number}", pid=number + 1))
+        fleet.feed(A, link(TargetState.GONE, number))
+    expired = fleet.expire(BOOT, 3)
+    assert set(expired.names) == {f"vm{number}" for number in range(7)}
+    assert {member.name for member in fleet} == {"vm7", "vm8", "vm9"}
+
+
+def test_a_target_can_be_dropped_whatever_is_known_of_it() -> None:
+    """It and its name are free at once; another has its name already, or not."""
+    fleet = Fleet()
+    for address in (A, B, C):
+        fleet.add(Target(address))
+    fleet.feed(A, connected(name="web"))
+    fleet.feed(B, connected(name="web"))
+    fleet.feed(A, link(TargetState.GONE, 1))
+    before = fleet.name(B)
+    assert fleet.drop(A) == ("web",)
+    assert fleet.drop(B) == (before,)
+    assert fleet.drop(C) == ("c",)
+    assert (len(fleet), list(fleet)) == (0, [])
+    fleet.add(Target(A))
+    assert fleet.feed(A, connected(name="web")).name == "web"
+    fleet.add(Target(B))
+    fleet.feed(A, link(TargetState.GONE, 2))
+    fleet.feed(B, connected(name="web"))
+    assert fleet.drop(A) == ()
+
+
+def test_another_name_for_a_target_holds_from_its_next_connection_on() -> None:
+    """A label never changes while it is connected."""
+    watch = Watch(A)
+    up(watch, A)
+    press(watch, A)
+    watch.fleet.retarget(Target(A, name="db"))
+    assert watch.fleet.name(A) == "web"
+    watch.feed(link(TargetState.CONNECTING, 1, LostCause.RELOAD), A)
+    assert up(watch, A, 2) == "db"
+    assert presses(watch, 2) == {"db": 1}
+
+
+def test_names_that_change_hands_both_ways_lose_nothing() -> None:
+    """One gets the name that the other only guessed, which then takes that of the first."""
+    watch = Watch("/x/web")
+    watch.watch(Target("/y/web", name="db"))  # never reached: its name may have to make room
+    watch.feed(link(TargetState.BUSY, 0), "/x/web")
+    watch.feed(link(TargetState.BUSY, 3), "/y/web")
+    assert up(watch, "/x/web", 5, name="db") == "db"
+    assert {member.name for member in watch.fleet} == {"db", watch.fleet.name("/y/web")}
+    unobserved = "qmp_exporter_unobserved_seconds_total"
+    assert watch.rows(unobserved, 9, "db") == {(): 5}
+    assert watch.rows(unobserved, 9, watch.fleet.name("/y/web")) == {(): 6}
 
 
 def test_only_one_that_was_never_reached_may_leave_at_once() -> None:

@@ -22,7 +22,7 @@ from qemu.qmp.message import Message
 
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.qmp import client as module
-from qmp_exporter.qmp.client import CHUNK, MAX_LINE, RELIED_ON, Client
+from qmp_exporter.qmp.client import CHUNK, RELIED_ON, Client, Limits
 from recorder import strangers
 
 
@@ -34,6 +34,9 @@ Call = tuple[object, ...]
 
 EVENT = b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"}'
 ROOT = Path(__file__).parents[3]
+
+
+MAX_LINE = Limits().line
 
 
 def listening() -> tuple[Client, list[Call]]:

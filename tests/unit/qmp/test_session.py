@@ -22,14 +22,26 @@ from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Ask, Link, Reply
 from qmp_exporter.model.replies import Status
 from qmp_exporter.model.target import Target
-from qmp_exporter.qmp import client as client_module
-from qmp_exporter.qmp import session as module
-from qmp_exporter.qmp.client import Client
+from qmp_exporter.qmp import connection as connection_module
+from qmp_exporter.qmp import transport as module
+from qmp_exporter.qmp.client import Client, Limits
+from qmp_exporter.qmp.connection import MAX_EARLY
+from qmp_exporter.qmp.context import Context
 from qmp_exporter.qmp.dial import fingerprint
 from qmp_exporter.qmp.queries import IDENTITY, STATE
-from qmp_exporter.qmp.session import MAX_EARLY, Session, Timing
+from qmp_exporter.qmp.timing import Timing
+from qmp_exporter.qmp.transport import Dialling
 from qmp_exporter.qmp.unix import UnixTable
-from unit.qmp.watching import QUICK, Notes, decode, nothing_left, target_of, until, watching
+from unit.qmp.watching import (
+    QUICK,
+    Notes,
+    decode,
+    nothing_left,
+    session_of,
+    target_of,
+    until,
+    watching,
+)
 
 
 if TYPE_CHECKING:
@@ -37,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qmp_exporter.model.inputs import Input
+    from qmp_exporter.qmp.session import Session
 
 UUID = "1f5b1c2a-0000-4000-8000-000000000001"
 ON = {"capabilities": [{"capability": "events", "state": True}]}
@@ -242,15 +255,21 @@ async def test_a_flood_does_not_wait_for_the_name(monitor: FakeMonitor) -> None:
         await until(lambda: len(notes.events) == lines + 10, "the events")
         assert notes.links[0].identity is not None
         assert notes.links[0].identity.name == ""
-        assert session._early is None
+        assert session._connection is not None
+        assert session._connection._early is None
         # Nobody waits any more for the answers that do not come.
         await until(lambda: not waiting_for(session, "query-name"), "the question to be dropped")
 
 
+def client_of(session: Session) -> Client:
+    """The client of a session that is established."""
+    assert session._connection is not None
+    return session._connection._client
+
+
 def waiting_for(session: Session, command: str) -> bool:
     """Whether a reply to a command is waited for."""
-    client = session._client
-    assert client is not None
+    client = client_of(session)
     return any(client._sent.get(str(found)) == command for found in client._pending)
 
 
@@ -381,13 +400,12 @@ async def test_a_peer_that_reads_nothing_does_not_hold_up_the_end(tmp_path: Path
     """What cannot be written is thrown away after the time limit, when the session ends."""
     async with nothing_left(), FakeMonitor(tmp_path / "vm.sock") as monitor:
         timing = hundredth(QUICK, disconnect=0.1)
-        session = Session(target_of(monitor), Notes(), decode, UnixTable(), timing=timing)
+        session = session_of(target_of(monitor), Notes(), timing)
         task = asyncio.create_task(session.run())
         await monitor.wait_command("migrate-set-capabilities")
         assert monitor._writer is not None
         monitor._writer.transport.pause_reading()  # type: ignore[attr-defined] # it is a socket's
-        client = session._client
-        assert client is not None
+        client = client_of(session)
         assert client._writer is not None
         while client._writer.transport.get_write_buffer_size() == 0:
             client._writer.write(b" " * 65536)
@@ -425,14 +443,14 @@ async def test_a_reset_is_told_as_reset() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "cause"),
     [
-        b'{"error": {"class": "GenericError", "desc": "JSON parse error"}}\r\n',
-        b"x" * (client_module.MAX_LINE + 1),
+        (b'{"error": {"class": "GenericError", "desc": "JSON parse error"}}\r\n', "protocol"),
+        (b"x" * (Limits().line + 1), "long-line"),
     ],
 )
 async def test_a_line_that_breaks_the_protocol_is_told_as_such(
-    monitor: FakeMonitor, line: bytes
+    monitor: FakeMonitor, line: bytes, cause: str
 ) -> None:
     """What follows it cannot be understood, so the session begins anew."""
     async with watching(monitor) as (_, notes):
@@ -440,7 +458,7 @@ async def test_a_line_that_breaks_the_protocol_is_told_as_such(
         await monitor.send_raw(line)
         await until(lambda: any(link.lost for link in notes.links), "the loss")
         await until(lambda: notes.states.count(TargetState.CONNECTED) == 2, "the second session")
-    assert [link.lost for link in notes.links if link.lost] == [LostCause.PROTOCOL]
+    assert [link.lost for link in notes.links if link.lost] == [cause]
 
 
 async def test_an_observer_that_fails_costs_one_connection(monitor: FakeMonitor) -> None:
@@ -519,7 +537,7 @@ async def test_wherever_it_is_cancelled_nothing_is_left(
             target = Target(f"127.0.0.1:{monitor.address[1]}", tcp=True)
         for turns in range(1000):
             notes = Notes()
-            session = Session(target, notes, decode, UnixTable(tmp_path), timing=QUICK)
+            session = session_of(target, notes, table=UnixTable(tmp_path))
             async with nothing_left():
                 task = asyncio.create_task(session.run())
                 for _ in range(turns):
@@ -556,9 +574,9 @@ class Clock:
         self.now += seconds
 
 
-def session_at(path: Path, table: UnixTable | None = None) -> Session:
-    """A session that does not run."""
-    return Session(Target(str(path)), Notes(), decode, table or UnixTable())
+def dialling(path: Path) -> Dialling:
+    """A transport to which nobody has said anything yet."""
+    return Dialling(Target(str(path)), Context(decode, UnixTable()))
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -569,20 +587,20 @@ async def test_waits_double_up_to_half_a_minute_and_none_is_like_the_other(
     """Between 75 and 100 % of 0.25 s, 0.5 s, 1 s ... 30 s, by chance; also at a dead socket."""
     clock = Clock(monkeypatch)
     monkeypatch.setattr(random, "uniform", lambda low, high: low + (high - low) * chance)
-    session = session_at(tmp_path / "vm.sock")
+    transport = dialling(tmp_path / "vm.sock")
     with socket.socket(socket.AF_UNIX) as dead:
         if there:
-            dead.bind(session.target.address)
-    seen = fingerprint(session.target)
+            dead.bind(str(tmp_path / "vm.sock"))
+    transport._seen = fingerprint(transport._target)
     waits = []
     for attempt in [*range(1, 12), 10_000]:
         before = clock.now
-        assert await session._pause(attempt, seen) is False
+        assert await transport.pause(attempt, TargetState.GONE) is False
         waits.append(clock.now - before)
     share = 0.75 + 0.25 * chance
     expected = [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
     assert waits == pytest.approx([share * wait for wait in expected])
-    assert max(clock.naps) <= 0.25  # a new socket is noticed that soon
+    assert max(clock.naps) <= 1  # a new socket is noticed that soon
 
 
 async def test_targets_lost_together_do_not_come_back_together(
@@ -593,7 +611,7 @@ async def test_targets_lost_together_do_not_come_back_together(
     waits = set()
     for _ in range(100):
         before = clock.now
-        await session_at(tmp_path / "vm.sock")._pause(5, None)
+        await dialling(tmp_path / "vm.sock").pause(5, TargetState.GONE)
         waits.add(round(clock.now - before, 6))
     assert len(waits) > 90
 
@@ -604,19 +622,18 @@ async def test_a_busy_monitor_that_cannot_be_looked_at_is_tried_every_five_minut
     """Where /proc/net/unix shows the path, looking is enough; elsewhere each dial is one of two."""
     clock = Clock(monkeypatch)
     path = tmp_path / "vm.sock"
-    session = session_at(path)
-    session._state = TargetState.BUSY
     before = clock.now
-    await session._pause(1, None)
+    await dialling(path).pause(1, TargetState.BUSY)
     assert 225 <= clock.now - before <= 300
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        session = session_at(path)
-        session._state = TargetState.BUSY
-        before = clock.now
-        await session._pause(1, fingerprint(session.target))
-    assert clock.now - before <= 0.25
+        for attempt, most in ((1, 0.25), (2, 0.5), (5, 4), (6, 5), (1000, 5)):
+            transport = dialling(path)
+            transport._seen = fingerprint(transport._target)
+            before = clock.now
+            await transport.pause(attempt, TargetState.BUSY)
+            assert most * 0.75 <= clock.now - before <= most
 
 
 async def test_a_new_socket_is_dialled_at_once(tmp_path: Path) -> None:
@@ -655,12 +672,12 @@ async def test_a_session_that_lasted_is_no_failed_attempt(
     """The wait after it is the shortest; after one that did not last it grows."""
     attempts: list[int] = []
 
-    async def pause(_: Session, attempt: int, _seen: object) -> bool:
+    async def pause(_: Dialling, attempt: int, _state: object) -> bool:
         attempts.append(attempt)
         await asyncio.sleep(0.01)
         return False
 
-    monkeypatch.setattr(Session, "_pause", pause)
+    monkeypatch.setattr(Dialling, "pause", pause)
     async with FakeMonitor(tmp_path / "vm.sock") as monitor:
         async with watching(monitor, Timing(first_retry=60)):
             await dropped(monitor, 3)
@@ -692,7 +709,7 @@ async def test_every_attempt_has_a_client_of_its_own(
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr(module, "Client", Counted)
+    monkeypatch.setattr(connection_module, "Client", Counted)
     async with watching(monitor):
         await dropped(monitor, 3)
     assert len(set(map(id, made))) == len(made) >= 3
@@ -731,8 +748,7 @@ async def test_a_quiet_vm_is_asked_once_and_then_called_unresponsive(
     """One query-status after about 15 s without a line, 10 s later the state, still connected."""
     monitor, session, notes = quiet
     monitor.silent_to = {"query-status"}
-    assert session._client is not None
-    begin, before = session._client.read_at, len(monitor.commands)
+    begin, before = client_of(session).read_at, len(monitor.commands)
     for second in range(100):
         session.tick(begin + second)
         if notes.states[-1] is TargetState.UNRESPONSIVE:
@@ -755,15 +771,14 @@ async def test_any_line_brings_an_unresponsive_vm_back(
     """Not only the reply; and without a new connection."""
     monitor, session, notes = quiet
     monitor.silent_to = {"query-status"}
-    assert session._client is not None
-    now = session._client.read_at
+    now = client_of(session).read_at
     for later in (20.0, 31.0):
         session.tick(now + later)
     assert notes.states == [TargetState.CONNECTED, TargetState.UNRESPONSIVE]
     # What is read from here on is later than the question.
     await monitor.send_event("STOP")
     await until(lambda: notes.events, "the event")
-    session._client.read_at = now + 40.0
+    client_of(session).read_at = now + 40.0
     session.tick(now + 41.0)
     assert notes.states[-1] is TargetState.CONNECTED
     assert notes.links[-1].identity is None
@@ -776,21 +791,20 @@ async def test_a_vm_that_answers_is_asked_again_after_the_next_silence(
 ) -> None:
     """A question every 15 s of silence, no state changes."""
     monitor, session, notes = quiet
-    assert session._client is not None
-    now = session._client.read_at
+    now = client_of(session).read_at
     for round_ in range(1, 4):
         session.tick(now + 20.0)
         await monitor.wait_command("query-status", 1 + round_)
         answered = 1 + round_
         await until(lambda: notes.replies.count("query-status") == answered, "it")  # noqa: B023
-        session._client.read_at = now = now + 20.0
+        client_of(session).read_at = now = now + 20.0
         session.tick(now + 1.0)
     assert notes.states == [TargetState.CONNECTED]
 
 
-async def test_not_all_quiet_vms_are_asked_at_the_same_time(tmp_path: Path) -> None:
+async def test_not_all_quiet_vms_are_asked_at_the_same_time() -> None:
     """The silence after which a VM is asked differs by up to 20 % from session to session."""
-    waits = {session_at(tmp_path / "vm")._quiet for _ in range(100)}
+    waits = {session_of(Target("/vm"), Notes(), Timing())._quiet for _ in range(100)}
     assert len(waits) > 90
     assert 12 <= min(waits) < max(waits) <= 18
 

@@ -11,7 +11,10 @@ from qmp_exporter.catalog.decoder import decoder
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Link, Reply
 from qmp_exporter.model.target import Target
-from qmp_exporter.qmp.session import Observer, Session, Timing
+from qmp_exporter.qmp.context import Context
+from qmp_exporter.qmp.session import Observer, Session
+from qmp_exporter.qmp.timing import Timing
+from qmp_exporter.qmp.transport import Dialling
 from qmp_exporter.qmp.unix import UnixTable
 
 
@@ -100,6 +103,25 @@ def target_of(monitor: FakeMonitor) -> Target:
     return Target(f"{host}:{port}", tcp=True)
 
 
+def session_of(
+    target: Target,
+    notes: Notes,
+    timing: Timing = QUICK,
+    *,
+    table: UnixTable | None = None,
+    migration_events: bool = True,
+) -> Session:
+    """A session that dials, and does not run yet."""
+    context = Context(
+        decode,
+        table or UnixTable(),
+        timing,
+        migration_events=migration_events,
+        answered=notes.answered,
+    )
+    return Session(target, notes, Dialling(target, context), context)
+
+
 @asynccontextmanager
 async def watching(
     where: FakeMonitor | Path | Target,
@@ -115,14 +137,7 @@ async def watching(
         where = target_of(where)
     notes = Notes()
     async with nothing_left():
-        session = Session(
-            where,
-            notes,
-            decode,
-            table or UnixTable(),
-            migration_events=migration_events,
-            timing=timing,
-        )
+        session = session_of(where, notes, timing, table=table, migration_events=migration_events)
         task = asyncio.create_task(session.run())
         try:
             yield session, notes

@@ -1,0 +1,43 @@
+"""What all connections of an exporter share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from qmp_exporter.model.event import Event
+from qmp_exporter.qmp.client import Limits
+from qmp_exporter.qmp.timing import Timing
+from qmp_exporter.qmp.unix import UnixTable
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _nothing(*_: object) -> None:
+    """Take note of nothing."""
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What all connections share.
+
+    Attributes:
+        decode: from a line, Unix and monotonic seconds to an event.
+        table: the kernel's table of unix sockets.
+        timing: time limits.
+        limits: of what a monitor may send.
+        migration_events: whether QEMU may be told to send MIGRATION, which it does not by itself,
+            where the target does not say.
+        answered: called with each command that was answered, and its seconds.
+        yielded: called each time that a flood made way for other monitors.
+    """
+
+    decode: Callable[[bytes, float, float], Event]
+    table: UnixTable
+    timing: Timing = Timing()
+    limits: Limits = Limits()
+    migration_events: bool = True
+    answered: Callable[[str, float], None] = _nothing
+    yielded: Callable[[], None] = _nothing
