@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qmp_exporter.catalog.events import EVENTS
-from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS, OWN_METRICS
+from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
+from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.spec import EventSpec, Label
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.model.apply import apply

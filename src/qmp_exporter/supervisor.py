@@ -203,7 +203,9 @@ class Supervisor:
     def _listen(self, listener: Listener) -> None:
         path = listener.listening.path
         log.info("QEMU may dial in at %s", path)
-        self._listeners[path] = listener, self._tasks.create_task(listener.run(), name=path)
+        task = self._tasks.create_task(listener.run(), name=path)
+        task.add_done_callback(lambda _: listener.close())
+        self._listeners[path] = listener, task
 
     def _leave_listeners(self, wanted: set[str]) -> None:
         for path in self._listeners.keys() - wanted:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qmp_exporter.qmp.dial import dial
+from qmp_exporter.qmp.connection import Connection
 from recorder import strangers
 from support import require_tool
 
@@ -69,13 +69,13 @@ class Recorded(socket.socket):
 def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recorded]]:
     """The exporter's connections; a test fails if one sends what is not on the list."""
     recorded: list[Recorded] = []
+    begin = Connection.__init__
 
-    async def recording(*args: Any) -> socket.socket:
-        sock = Recorded(await dial(*args))
-        recorded.append(sock)
-        return sock
+    def recording(self: Connection, sock: socket.socket, *args: Any) -> None:
+        recorded.append(Recorded(sock))
+        begin(self, recorded[-1], *args)
 
-    monkeypatch.setattr("qmp_exporter.qmp.session.dial", recording)
+    monkeypatch.setattr(Connection, "__init__", recording)
     yield recorded
     assert not recorded or any(sock.sent for sock in recorded)
     for sock in recorded:

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from fake_qmp import FakeMonitor
 from integration.exporter import OPENMETRICS, Exporter, exporting
-from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS, OWN_METRICS
+from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
+from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from support import require_tool
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from qmp_exporter.catalog.events import EVENTS
-from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS, OWN_METRICS
+from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
+from qmp_exporter.catalog.own_metrics import OWN_METRICS
 
 
 ROOT = Path(__file__).parents[2]

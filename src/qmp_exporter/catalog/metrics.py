@@ -1,4 +1,4 @@
-"""Every metric that is not in the entry of an event, one entry each, and the list of all.
+"""Every metric of a VM that is not in the entry of an event, one entry each, and the list of all.
 
 Metrics of a VM have the label ``vm`` besides those of their entry.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from qmp_exporter.catalog.events import EVENTS
-from qmp_exporter.catalog.spec import NONE, Counter, Label, LastValue, Own, Sampled, Values
+from qmp_exporter.catalog.spec import NONE, Counter, Label, LastValue, Sampled, Values
 from qmp_exporter.catalog.states import (
     BOOLEANS,
     DISPLAY_AUTHS,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[Values, float]
 
-MIGRATION_SECONDS: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
-
 PROTOCOL: Final = Label("protocol", tuple(Protocol), known="displays")
 STATUS: Final = Label("status", (*RUN_STATES, OTHER))
 
@@ -70,6 +68,11 @@ def _info(vm: VM, _: float) -> Iterable[Row]:
     if identity is not None:
         texts = (identity.name, identity.uuid, identity.qemu_version, identity.arch)
         yield tuple(map(label_text, (*texts, identity.monitor))), 1.0
+
+
+def _configured(vm: VM) -> tuple[tuple[str, str], ...]:
+    labels = vm.identity.labels if vm.identity is not None else ()
+    return tuple((name, label_text(value)) for name, value in labels)
 
 
 def _started(vm: VM, _: float) -> Iterable[Row]:
@@ -117,9 +120,11 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
     ),
     Sampled(
         "qemu_vm_info",
-        "About the VM; always 1. QMP commands query-name, query-uuid, query-target.",
+        "About the VM; always 1. Labels that the configuration gives it join here. QMP commands"
+        " query-name, query-uuid, query-target.",
         _info,
         tuple(map(Label, ("name", "uuid", "qemu_version", "arch", "monitor"))),
+        further=_configured,
     ),
     Sampled(
         "qemu_process_start_time_seconds",
@@ -284,98 +289,6 @@ DECODE_ERRORS: Final = Counter(
     "Lines of the monitor that are not the event they claim to be.",
     (Label("event", tuple(spec.name for spec in EVENTS)),),
     preset=((OTHER,),),
-)
-
-OWN_METRICS: Final[tuple[Own, ...]] = (
-    Own(
-        "qmp_exporter_build_info",
-        "gauge",
-        "Versions of the exporter, of Python and of the qemu.qmp library; always 1.",
-        ("version", "python_version", "qemu_qmp_version"),
-    ),
-    Own("qmp_exporter_targets", "gauge", "Monitors by state.", ("state",)),
-    Own(
-        "qmp_exporter_sink_errors_total",
-        "counter",
-        "Errors of a sink, which were logged and did not stop the others.",
-        ("sink",),
-    ),
-    Own(
-        "qmp_exporter_label_overflows_total",
-        "counter",
-        "Rows that a limit kept from being shown under their own labels.",
-        ("metric",),
-    ),
-    Own(
-        "qmp_exporter_event_delay_seconds",
-        "histogram",
-        "Time from QEMU's stamp of an event until it was applied; QEMU itself delays some by up"
-        " to a second.",
-        buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1.1, 5.0),
-    ),
-    Own(
-        "qmp_exporter_command_duration_seconds",
-        "histogram",
-        "Time that a VM took to answer a command.",
-        ("command",),
-        (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
-    ),
-    Own(
-        "qmp_exporter_event_loop_lag_seconds",
-        "histogram",
-        "How late the event loop woke up.",
-        buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5),
-    ),
-    Own(
-        "qmp_exporter_fleet_migration_duration_seconds",
-        "histogram",
-        "How long migrations took, over all VMs. QMP event MIGRATION.",
-        ("role", "outcome"),
-        MIGRATION_SECONDS,
-    ),
-    Own(
-        "qmp_exporter_discovery_skipped_total",
-        "counter",
-        "Paths that a glob matches and that are not watched.",
-        ("reason",),
-    ),
-    Own(
-        "qmp_exporter_listen_rejected_total",
-        "counter",
-        "Connections of those who dialled in that were not kept.",
-        ("reason",),
-    ),
-    Own(
-        "qmp_exporter_vms_forgotten_early_total",
-        "counter",
-        "VMs that ended and were forgotten before their grace was over, as there were too many.",
-    ),
-    Own(
-        "qmp_exporter_reads_deferred_total",
-        "counter",
-        "Times a monitor that sent too much at once had to wait for the others.",
-    ),
-    Own(
-        "qmp_exporter_config_last_reload_successful",
-        "gauge",
-        "Whether the last attempt to read the configuration succeeded.",
-    ),
-    Own(
-        "qmp_exporter_config_last_reload_success_timestamp_seconds",
-        "gauge",
-        "When the configuration was last read with success, in Unix time.",
-    ),
-    Own(
-        "qmp_exporter_http_rejected_total",
-        "counter",
-        "HTTP requests refused, by status code.",
-        ("code",),
-    ),
-    Own(
-        "qmp_exporter_log_lines_suppressed_total",
-        "counter",
-        "Log lines not written, because there were too many of their kind.",
-    ),
 )
 
 VmMetric: TypeAlias = Counter | LastValue | Sampled

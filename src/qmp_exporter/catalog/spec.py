@@ -118,6 +118,7 @@ class Sampled(msgspec.Struct, frozen=True):
         labels: the labels besides ``vm``.
         read: from the VM and the monotonic time in seconds, the rows.
         ticks: whether it can change with time alone.
+        further: from the VM, names and values of labels that the configuration gives it.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Sampled(msgspec.Struct, frozen=True):
     read: Callable[[VM, float], Iterable[tuple[Values, float]]]
     labels: tuple[Label, ...] = ()
     ticks: bool = False
+    further: Callable[[VM], tuple[tuple[str, str], ...]] | None = None
 
 
 class Own(msgspec.Struct, frozen=True):

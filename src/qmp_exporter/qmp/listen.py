@@ -43,6 +43,9 @@ BACKLOG: Final = 4096
 MAX_GREETING: Final = 1024
 """Connections of which it is not known yet who they are."""
 
+PAUSE: Final = 1.0
+"""Seconds without taking connections, where there are no descriptors left."""
+
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -114,7 +117,7 @@ class Listener:
         self.listening, self._users = listening, users
 
     async def run(self) -> None:
-        """Take connections until cancelled."""
+        """Take connections until cancelled; whoever opened it closes it."""
         assert self._socket is not None  # noqa: S101 - opened before
         loop = asyncio.get_running_loop()
         try:
@@ -124,13 +127,12 @@ class Listener:
                 except OSError as err:
                     if err.errno in _NO_DESCRIPTORS:
                         log.warning("%s: %s", self.listening.path, err.strerror)
-                        await asyncio.sleep(1)
+                        await asyncio.sleep(PAUSE)
                     continue
                 task = asyncio.create_task(self._greet(sock))
                 self._greeting.add(task)
                 task.add_done_callback(self._greeting.discard)
         finally:
-            self.close()
             tasks = tuple(self._greeting)
             for task in tasks:
                 task.cancel()

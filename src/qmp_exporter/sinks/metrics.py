@@ -296,16 +296,19 @@ def _ticks(metric: VmMetric) -> bool:
 def _read(series: Series, metric: VmMetric, now: float) -> str:
     """Return the lines of a metric that is read from the state of its VM."""
     rows: Iterable[tuple[Values, float]]
+    labels = tuple(label.name for label in metric.labels)
     if isinstance(metric, Sampled):
         rows = metric.read(series.vm, now)
         if metric.ticks:
             rows = series.risen(metric.name, rows)
+        if metric.further is not None and (further := metric.further(series.vm)):
+            return series.further(metric.name, labels, rows, further)
     elif metric is LAST_EVENT:
         rows = () if series.last_event is None else (((), series.last_event),)
     else:
         readings = series.vm.readings.items()
         rows = [(key[1], reading.value) for key, reading in readings if key[0] == metric.name]
-    return series.lines(metric.name, tuple(label.name for label in metric.labels), rows)
+    return series.lines(metric.name, labels, rows)
 
 
 def _family(name: str, metric: VmMetric) -> Family:

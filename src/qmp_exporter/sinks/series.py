@@ -101,6 +101,20 @@ class Series:
         """Return rows read from the state as lines of the exposition format."""
         return "".join([f"{self._head(metric, labels, v)}{number(n)}\n" for v, n in rows])
 
+    def further(
+        self,
+        metric: str,
+        labels: tuple[str, ...],
+        rows: Iterable[tuple[Values, float]],
+        more: tuple[tuple[str, str], ...],
+    ) -> str:
+        """Return rows as lines, with more labels, as pairs of name and value."""
+        names = ("vm", *labels, *(name for name, _ in more))
+        told = tuple(value for _, value in more)
+        return "".join(
+            [f"{head(metric, names, (self.name, *v, *told))}{number(n)}\n" for v, n in rows]
+        )
+
     def risen(
         self, metric: str, rows: Iterable[tuple[Values, float]]
     ) -> list[tuple[Values, float]]:

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from qmp_exporter import __version__
-from qmp_exporter.catalog.metrics import OWN_METRICS
+from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.states import TargetState
 
 

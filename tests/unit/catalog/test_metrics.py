@@ -29,9 +29,9 @@ from qmp_exporter.catalog.metrics import (
     EVENTS_TOTAL,
     FLEET_METRICS,
     LAST_EVENT,
-    OWN_METRICS,
     VmMetric,
 )
+from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.spec import NONE, Counter, Label, LastValue, Sampled
 from qmp_exporter.catalog.states import OTHER
 

@@ -6,6 +6,7 @@ import pytest
 
 from builders import Watch, connected, event, link, lost, reply, status
 from qmp_exporter.catalog.states import RUN_STATES, ExitCause, TargetState
+from qmp_exporter.catalog.text import label_text
 from qmp_exporter.model.changes import Connected, Exited
 from qmp_exporter.model.inputs import Ask
 from qmp_exporter.model.replies import MigrationInfo
@@ -236,3 +237,18 @@ def test_nothing_is_asked_twice() -> None:
     second = asking(first.vm, (), Ask.STATUS, Ask.BLOCK)
     assert second.asks == (Ask.BLOCK,)
     assert second.vm.asked == {Ask.STATUS, Ask.BLOCK}
+
+
+def test_labels_that_the_configuration_gives_join_who_it_is() -> None:
+    """Cut to what a label may be, and new at the next contact; no other metric has them."""
+    watch = Watch()
+    watch.feed(connected(labels=(("tier", "web"), ("rack", "r\n" + "1" * 200))))
+    page = watch.page(0)
+    (line,) = [line for line in page.splitlines() if line.startswith("qemu_vm_info{")]
+    rack = label_text("r\n" + "1" * 200)
+    assert line.endswith(f',tier="web",rack="{rack}"}} 1')
+    assert page.count("tier=") == 1
+    watch.all(lost(1), connected(2, labels=(("layer", "web"), ("rack", "r2"))))
+    page = watch.page(2)
+    assert ',layer="web",rack="r2"} 1' in page
+    assert "tier=" not in page

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from qmp_exporter import __version__
 from qmp_exporter.app import App
-from qmp_exporter.catalog.metrics import OWN_METRICS
+from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.config.settings import Settings
 from qmp_exporter.telemetry.self_metrics import SINKS, Histogram, SelfMetrics, registry
