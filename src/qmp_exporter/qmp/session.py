@@ -69,7 +69,7 @@ class Session:
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
         quiet = context.timing.quiet
-        self._quiet = quiet * random.uniform(0.8, 1.2)  # noqa: S311 - not all at once
+        self._quiet = quiet * random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
 
     async def run(self) -> None:
         """Watch the monitor until cancelled."""

@@ -19,7 +19,7 @@ class Timing(msgspec.Struct, frozen=True):
         redial: for a QEMU of which no pid is known to dial in again.
         yielding: before a VM that waits for its migration takes a name that both ends have.
         look: between two looks whether a socket is new.
-        quiet: without a line before a VM is asked whether it is there.
+        quiet: without a line, at most, before a VM is asked whether it is there.
         unresponsive: without a line after that question.
     """
 
