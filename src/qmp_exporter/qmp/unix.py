@@ -34,12 +34,19 @@ class UnixTable:
         self._states: dict[str, list[int]] = {}
 
     def states(self, path: str) -> tuple[int, ...]:
-        """Return the states of all sockets of ``path``; empty where the table does not show it."""
+        """Return the states of all sockets of ``path``; empty where the table does not show it.
+
+        Where the path goes through links, the table may have it with or without them.
+        """
         if monotonic() - self._read_at > self._age:
             began = monotonic()
             self._read()
             self._age = max(_TABLE_AGE, _SHARE * (monotonic() - began))
-        return tuple(self._states.get(path, ()))
+        return tuple(
+            state
+            for name in {path, os.path.realpath(path)}
+            for state in self._states.get(name, ())
+        )
 
     def _read(self) -> None:
         self._states = {}

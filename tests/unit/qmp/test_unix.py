@@ -134,3 +134,43 @@ def test_a_process_may_call_itself_anything(name: bytes) -> None:
         child.communicate()
     assert started is not None
     assert abs(started - time.time()) < 10
+
+
+def test_a_path_through_a_link_is_found_either_way(tmp_path: Path) -> None:
+    """QEMU was given one path, the exporter another: /var/run is often a link to /run."""
+    folder, link = tmp_path / "run", tmp_path / "var"
+    folder.mkdir()
+    link.symlink_to(folder)
+    for bound in (folder / "a.sock", link / "b.sock"):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(bound))
+            listener.listen(1)
+            assert UnixTable().states(str(bound)) == (1,)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "c.sock"))
+        listener.listen(1)
+        assert UnixTable().states(str(link / "c.sock")) == (1,)
+
+
+def test_a_long_table_is_not_read_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is good for twenty times what reading it took."""
+    clock = [100.0]
+    monkeypatch.setattr(unix, "monotonic", lambda: clock[0])
+    (tmp_path / "unix").write_bytes(TABLE)
+    table = UnixTable(tmp_path / "unix")
+    read = table._read
+
+    def slow() -> None:
+        read()
+        clock[0] += 0.05
+        table._read_at = clock[0]
+
+    monkeypatch.setattr(table, "_read", slow)
+    assert table.states("/run/qemu/web01.sock")
+    (tmp_path / "unix").write_bytes(b"")
+    clock[0] += 0.9
+    assert table.states("/run/qemu/web01.sock")
+    clock[0] += 0.2
+    assert not table.states("/run/qemu/web01.sock")
