@@ -178,6 +178,18 @@ async def test_two_live_vms_of_one_name_are_told_apart(tmp_path: Path) -> None:
             assert page.rows("qemu_events_total", vm=name) == {("RTC_CHANGE",): float(number)}
 
 
+@pytest.mark.parametrize("slow", [0, 1])
+async def test_of_two_vms_of_one_name_the_lesser_address_has_it(tmp_path: Path, slow: int) -> None:
+    """Whichever answers first, so that the next run of the exporter names them alike."""
+    async with two(tmp_path, uuid=UUIDS[1]) as monitors, exporting(*monitors[::-1]) as it:
+        monitors[slow].reply_delay = 0.03
+        page = await it.until(
+            lambda page: page.rows("qmp_exporter_targets") == {("connected",): 2.0}, "both"
+        )
+        first = min(str(monitor.address) for monitor in monitors)
+        assert page.rows("qemu_vm_info", vm="web", monitor=first)
+
+
 async def test_the_next_holder_of_a_name_continues_its_counters(tmp_path: Path) -> None:
     """One VM ends, another with its name is found elsewhere: it moved; the first comes back."""
     first = tmp_path / "a.sock"

@@ -101,9 +101,17 @@ class Connection:
             await asyncio.wait((questions, crowded), return_when=asyncio.FIRST_COMPLETED)
             told = questions.result() if questions.done() else (None,) * len(IDENTITY)
             name, uuid, arch, status = told
+            order, address = self._context.order, self.target.address
+            turn = order.turn(address)
             if read_as(status, Status, Status("")).status == "inmigrate":
                 # The other end, if it is here, has the better claim to the name of both.
-                await asyncio.wait((crowded,), timeout=self._context.timing.yielding)
+                order.leave(address)
+                turn = asyncio.get_running_loop().create_future()
+            await asyncio.wait(
+                (crowded, turn),
+                timeout=self._context.timing.yielding,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         finally:
             questions.cancel()
         greeting = self._client.greeting

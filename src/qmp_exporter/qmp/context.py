@@ -8,6 +8,7 @@ import msgspec
 
 from qmp_exporter.model.event import Event
 from qmp_exporter.qmp.client import Limits
+from qmp_exporter.qmp.order import Order
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.unix import UnixTable
 
@@ -26,6 +27,7 @@ class Context(msgspec.Struct, frozen=True):
     Attributes:
         decode: from a line, Unix and monotonic seconds to an event.
         table: the kernel's table of unix sockets.
+        order: in which VMs that are met at the same time are named.
         timing: time limits.
         limits: of what a monitor may send.
         migration_events: whether QEMU may be told to send MIGRATION, which it does not by itself,
@@ -36,6 +38,7 @@ class Context(msgspec.Struct, frozen=True):
 
     decode: Callable[[bytes, float, float], Event]
     table: UnixTable
+    order: Order = msgspec.field(default_factory=Order)
     timing: Timing = Timing()
     limits: Limits = Limits()
     migration_events: bool = True

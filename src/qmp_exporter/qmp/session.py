@@ -74,6 +74,7 @@ class Session:
     async def run(self) -> None:
         """Watch the monitor until cancelled."""
         attempt = 0
+        self._context.order.enter(self.target.address)
         try:
             while True:
                 began = monotonic()
@@ -95,6 +96,7 @@ class Session:
                 if await self.transport.pause(attempt, self._state):
                     attempt = 0
         finally:
+            self._context.order.leave(self.target.address)
             await self.transport.close()
 
     def tick(self, now: float) -> None:
@@ -208,6 +210,7 @@ class Session:
             log.info("%s is %s%s", self.target.address, state, f": {why}" if why else "")
         self._state, self._why = state, str(why or "")
         self._feed(Link(state, time(), monotonic(), identity, lost))
+        self._context.order.leave(self.target.address)
 
 
 _WATCHED: Final = frozenset({TargetState.CONNECTED, TargetState.UNRESPONSIVE})

@@ -43,9 +43,7 @@ class UnixTable:
             self._read()
             self._age = max(_TABLE_AGE, _SHARE * (monotonic() - began))
         return tuple(
-            state
-            for name in {path, os.path.realpath(path)}
-            for state in self._states.get(name, ())
+            state for name in {path, os.path.realpath(path)} for state in self._states.get(name, ())
         )
 
     def _read(self) -> None:

@@ -54,7 +54,7 @@ class Notes:
 def listener_at(path: Path, notes: Notes, timing: Timing = QUICK, **changed: object) -> Listener:
     """A listener that is not open yet."""
     where = Listening(str(path), **changed)  # type: ignore[arg-type]
-    context = Context(decode, UnixTable(), timing)
+    context = Context(decode, UnixTable(), timing=timing)
     return Listener(where, context, notes.take, notes.rejected.append)
 
 

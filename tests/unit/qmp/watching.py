@@ -115,7 +115,7 @@ def session_of(
     context = Context(
         decode,
         table or UnixTable(),
-        timing,
+        timing=timing,
         migration_events=migration_events,
         answered=notes.answered,
     )
