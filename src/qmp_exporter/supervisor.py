@@ -152,10 +152,9 @@ class Supervisor:
 
     def _discovered(self, found: Found) -> None:
         """Take what a scan found."""
-        mine = {os.path.realpath(path) for path in self._listeners}
         named = {target.address for target in self._settings.targets}
         for address, target in found.targets.items():
-            if address not in named and os.path.realpath(address) not in mine:
+            if address not in named and (address in self._watches or not self._is_ours(address)):
                 self._claim(target)
         for address in named:
             self._watches[address].session.transport.wake()
@@ -167,6 +166,11 @@ class Supervisor:
                 watch.session.transport.wake()
                 if self._pipeline.leave(address):
                     self._end(address)
+
+    def _is_ours(self, address: str) -> bool:
+        """Whether a path is a socket at which QEMU dials in, which a pattern may match, too."""
+        paths = map(os.path.realpath, self._listeners)
+        return os.path.realpath(address) in paths
 
     def _settle(self, found: Found) -> None:
         """Leave what was watched by settings that are no more, and is named by none now."""
