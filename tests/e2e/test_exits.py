@@ -187,3 +187,16 @@ async def test_qemu_that_hangs(place: Path) -> None:
         assert page.value("qmp_exporter_connects_total") == 1
         await machine.execute("stop")
         await exporter.until("qemu_vm_stops_total", 1, cause="host")
+
+
+async def test_shutdown_that_the_manager_completes(place: Path) -> None:
+    """As under libvirt: the guest powers off, QEMU stays (-no-shutdown), and is ended then."""
+    machine = Machine(place, "vm", "-no-shutdown")
+    async with machine, exporting(machine.monitor) as exporter:
+        await exporter.ready(machine)
+        await sleep(machine, "off")
+        await machine.until("shutdown")
+        await machine.terminate()
+        page = await exporter.until("qmp_exporter_target_state", 1, state="gone")
+        assert exits(page) == {"guest-shutdown": 1}
+        assert page.rows("qemu_vm_stops_total", "cause") == {"guest-shutdown": 1}

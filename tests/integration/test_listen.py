@@ -67,12 +67,13 @@ async def test_a_connection_that_is_lost_comes_back_and_counters_go_on(path: Pat
     async with exporting(listeners=(Listening(str(path)),)) as it, FakeDialler(path) as qemu:
         await qemu.send_event("POWERDOWN")
         await it.until_events("vm", 1)
+        await qemu.wait_command("migrate-set-capabilities")
         await qemu.drop()
         await it.until(lambda p: p["qmp_exporter_connects_total", {"vm": "vm"}] == 2, "it")
         await qemu.send_event("POWERDOWN")
         page = await it.until_events("vm", 2)
         assert not page.rows("qemu_vm_exits_total", vm="vm")
-        assert page.rows("qmp_exporter_disconnects_total", vm="vm") == {("eof",): 1}
+        assert sum(page.rows("qmp_exporter_disconnects_total", vm="vm").values()) == 1
         assert page.vms() == {"vm"}
 
 

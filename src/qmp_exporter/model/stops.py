@@ -56,7 +56,7 @@ class Stops(msgspec.Struct, frozen=True):
         clocks: the seconds stopped, by cause.
         announced: what the last announcing event would make the cause.
         announced_at: Unix seconds of that event.
-        shutdown: what the last SHUTDOWN would make the cause.
+        shutdown: what the first SHUTDOWN since the machine ran would make the cause.
     """
 
     held: Stop | None = None
@@ -64,7 +64,7 @@ class Stops(msgspec.Struct, frozen=True):
     clocks: tuple[Clock, ...] = (Clock(),) * len(StopCause)
     announced: StopCause | None = None
     announced_at: float = 0.0
-    shutdown: StopCause = StopCause.OTHER
+    shutdown: StopCause | None = None
 
     def announce(self, cause: StopCause, time: float) -> Stops:
         """Return the stops after an event that a STOP may follow."""
@@ -154,7 +154,7 @@ class Stops(msgspec.Struct, frozen=True):
         if status is None or status in _NOT_STOPPED - _CAUSES.keys():
             return None
         if status == "shutdown":
-            return self.shutdown
+            return self.shutdown or StopCause.OTHER
         if status == "paused":
             return StopCause.MIGRATION if migrating else StopCause.HOST
         return _CAUSES.get(status, StopCause.OTHER)

@@ -71,7 +71,7 @@ def _resume(vm: VM, event: Event) -> Step:
     vm = msgspec.structs.replace(
         vm,
         status="running",
-        stops=stops.ended(event.now),
+        stops=msgspec.structs.replace(stops.ended(event.now), shutdown=None),
         ending=None,
         disks=vm.disks.resumed(),
     )
@@ -80,7 +80,8 @@ def _resume(vm: VM, event: Event) -> Step:
 
 def _reset(vm: VM, event: Event) -> Step:
     data = cast("Halt", event.data)
-    vm = msgspec.structs.replace(vm, ending=None)
+    stops = msgspec.structs.replace(vm.stops, shutdown=None)
+    vm = msgspec.structs.replace(vm, ending=None, stops=stops)
     changes: tuple[Rebooted, ...] = ()
     burst = abs(event.time - vm.reset_at) <= REBOOT_BURST
     if data.reason not in _NO_REBOOT and not burst:
@@ -95,14 +96,15 @@ def _shutdown(vm: VM, event: Event) -> Step:
     by_guest = data.guest is not False  # QEMU before 4.2 did not say: mostly the guest
     unnamed = ExitCause.GUEST_SHUTDOWN if by_guest else ExitCause.HOST_QUIT
     cause = StopCause.GUEST_SHUTDOWN if by_guest else StopCause.HOST_SHUTDOWN
+    if vm.stops.shutdown is not None:
+        # The first one says why: libvirt starts QEMU with -no-shutdown, and once the guest is down
+        # ends it by a signal.
+        return Step(vm)
+    moved = vm.status == "postmigrate" and not by_guest  # its manager ends what is left
+    ending = ExitCause.MIGRATION if moved else _EXITS.get(data.reason or "", unnamed)
     stops = vm.stops.announce(cause, event.time)
-    return Step(
-        msgspec.structs.replace(
-            vm,
-            ending=_EXITS.get(data.reason or "", unnamed),
-            stops=msgspec.structs.replace(stops, shutdown=cause),
-        )
-    )
+    stops = msgspec.structs.replace(stops, shutdown=cause)
+    return Step(msgspec.structs.replace(vm, ending=ending, stops=stops))
 
 
 def _suspend(vm: VM, _: Event) -> Step:

@@ -1,7 +1,7 @@
 """A socket at which QEMU dials in, so that a VM starts whether or not the exporter runs.
 
-One socket serves any number of VMs, each started with
-``-chardev socket,id=m,path=PATH,reconnect=5 -mon chardev=m,mode=control``.
+One socket serves any number of VMs, each started with ``-qmp unix:PATH,server=off,reconnect=5``,
+from QEMU 9.2 on ``reconnect-ms=5000``.
 """
 
 from __future__ import annotations

@@ -55,7 +55,10 @@ RESET = ("RESET", {"guest": True, "reason": "guest-reset"})
         ([SIGNAL], "signal"),
         ([shutdown("guest-panic", guest=True)], "panic"),
         ([shutdown("host-error", guest=False)], "crash"),
-        ([GUEST, SIGNAL], "signal"),
+        ([GUEST, SIGNAL], "guest-shutdown"),
+        ([GUEST, RESUME, SIGNAL], "signal"),
+        ([GUEST, RESET, QUIT, SIGNAL], "host-quit"),
+        ([PANIC, SIGNAL], "signal"),
         ([GUEST, ("STOP", None)], "guest-shutdown"),
         ([GUEST, RESUME], "crash"),
         ([GUEST, RESET], "crash"),
@@ -73,7 +76,7 @@ RESET = ("RESET", {"guest": True, "reason": "guest-reset"})
     ],
 )
 def test_why_it_ended(told: list[tuple[str, object]], cause: str) -> None:
-    """The last SHUTDOWN not followed by RESUME or RESET, then watchdog, then panic, else crash."""
+    """The first SHUTDOWN since RESUME or RESET, then watchdog, then panic, else crash."""
     watch = vm()
     for at, (name, data) in enumerate(told):
         watch.feed(event(name, data, at))
@@ -86,11 +89,15 @@ def test_what_moved_away_or_did_not_arrive_did_not_crash(state: str) -> None:
     assert gone(vm(state)) == {("migration",): 1}
 
 
-def test_a_shutdown_is_stronger_than_a_migration() -> None:
-    """A source that is told to quit after it has moved was told to quit."""
+@pytest.mark.parametrize("end", [QUIT, SIGNAL])
+def test_a_source_that_is_told_to_end_has_migrated(end: tuple[str, object]) -> None:
+    """Its manager ends what is left of it; one that waits for its memory was told to end."""
     watch = vm("postmigrate")
-    watch.feed(event(*QUIT, 1))
-    assert gone(watch) == {("host-quit",): 1}
+    watch.feed(event(*end, 1))
+    assert gone(watch) == {("migration",): 1}
+    watch = vm("inmigrate")
+    watch.feed(event(*end, 1))
+    assert gone(watch) != {("migration",): 1}
 
 
 def test_a_destination_that_failed_ends_by_the_migration() -> None:
