@@ -44,11 +44,18 @@ class FakeMonitor:
         greeting: these bytes instead of a greeting.
         accept: False: listen, but never take a connection, so that the backlog fills.
         backlog: of listen(2); QEMU's is 1.
+        before: for a command, bytes that are sent right before its reply.
+        cut: called for each client: after so many bytes to it, hang up; None: never.
+        stall: after so many bytes to a client, send it no more, but stay.
+        drip: send one byte at a time.
 
     Attributes:
-        replies, silent_to, reply_delay: as above; they may be changed at any time.
+        replies, silent_to, reply_delay, greet, before, cut, stall, drip: as above; they may be
+            changed at any time.
+        rename: what becomes of the id of a command in its reply.
         state: the machine behind the default replies; `send_event` keeps it up to date.
         received: every byte from every client.
+        sent: every byte to the client that is being served, or was last.
         commands: every command, in order, refused and silent ones too.
         connections: how many clients have been taken so far.
     """
@@ -67,6 +74,10 @@ class FakeMonitor:
         greeting: bytes | None = None,
         accept: bool = True,
         backlog: int = BACKLOG,
+        before: Mapping[str, bytes] | None = None,
+        cut: Callable[[], int | None] = lambda: None,
+        stall: int | None = None,
+        drip: bool = False,
     ) -> None:
         self.state = MachineState(name=name, uuid=uuid, version=version)
         self.received = bytearray()
@@ -75,9 +86,16 @@ class FakeMonitor:
         self.replies = dict(replies or {})
         self.silent_to = set(silent_to)
         self.reply_delay = reply_delay
+        self.sent = bytearray()
+        self.greet = greet
+        self.before = dict(before or {})
+        self.cut = cut
+        self.stall = stall
+        self.drip = drip
+        self.rename: Callable[[Any], Any] = lambda given: given
         self._path = path
         self._greeting = _greeting(version) if greeting is None else greeting
-        self._greet = greet
+        self._limit: int | None = None
         self._accept = accept
         self._backlog = backlog
         self._address: str | tuple[str, int] | None = None
@@ -155,8 +173,7 @@ class FakeMonitor:
         """Send bytes as they are, once there is a client, whatever it has said."""
         await self.wait_connected()
         assert self._writer is not None
-        self._writer.write(line)
-        await self._writer.drain()
+        await self._write(self._writer, line)
 
     async def flood(self, lines: bytes, times: int) -> None:
         """Send the same lines again and again, as fast as a negotiated client takes them."""
@@ -210,18 +227,36 @@ class FakeMonitor:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = Conversation(self._answer)
-        if self._greet:
-            writer.write(self._greeting)
+        self._limit = self.cut()
+        self.sent.clear()
+        if self.greet:
+            await self._write(writer, self._greeting)
         while chunk := await reader.read(65536):
             self.received += chunk
             for command, reply in conversation.feed(chunk):
                 self.commands.append(command)
                 if command.get("execute") not in self.silent_to:
                     await asyncio.sleep(self.reply_delay)
-                    writer.write(crlf(reply))
+                    if "id" in reply:
+                        reply["id"] = self.rename(reply["id"])
+                    first = self.before.get(command.get("execute", ""), b"")
+                    await self._write(writer, first + crlf(reply))
                     self._negotiated = conversation.negotiated
                 await self._tell()
+
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Send as much as is to be sent; hang up where that is due."""
+        limits = [one for one in (self._limit, self.stall) if one is not None]
+        if limits:
+            data = data[: max(0, min(limits) - len(self.sent))]
+        self.sent += data
+        for piece in (data[at : at + 1] for at in range(len(data))) if self.drip else (data,):
+            writer.write(piece)
             await writer.drain()
+            await asyncio.sleep(0)
+        if self._limit is not None and len(self.sent) >= self._limit:
+            writer.transport.abort()
+            raise ConnectionAbortedError
 
     def _answer(self, command: str, arguments: dict[str, Any]) -> object:
         if command not in self.replies:
