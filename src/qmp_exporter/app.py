@@ -20,6 +20,7 @@ from qmp_exporter.qmp.client import Limits
 from qmp_exporter.qmp.context import Context
 from qmp_exporter.qmp.order import Order
 from qmp_exporter.qmp.timing import Timing
+from qmp_exporter.qmp.turns import Turns
 from qmp_exporter.qmp.unix import UnixTable
 from qmp_exporter.sinks.metrics import MetricsSink
 from qmp_exporter.sinks.page import PageSink
@@ -85,7 +86,7 @@ class App:
         self.sinks: tuple[Sink, ...] = (self.metrics, self.page)
         self.pipeline = Pipeline(self.sinks, self.own, self.metrics.decode_error)
         self.table = UnixTable()
-        self._order = Order()
+        self._order, self._turns = Order(), Turns()
         self._decode = decoder()
         self.supervisor = Supervisor(settings, self._context(settings), self.pipeline, self.own)
         self._registry = registry(self.own, process=settings.process_metrics)
@@ -183,6 +184,7 @@ class App:
             self._decode,
             self.table,
             self._order,
+            self._turns,
             self._timing,
             Limits(settings.max_line, settings.max_lines),
             settings.migration_events,

@@ -137,7 +137,6 @@ async def test_a_path_too_long_for_a_socket_harms_nobody(tmp_path: Path) -> None
     await not_reached(tmp_path, long)
 
 
-@pytest.mark.xfail(reason="the fingerprint of such a path raises ValueError and ends the exporter")
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800"], ids=["NUL", "surrogate"])
 async def test_a_path_that_no_file_can_have_harms_nobody(tmp_path: Path, name: str) -> None:
     """Neither is more than a monitor that is not reached."""

@@ -10,9 +10,10 @@ It relies on these private members of qemu.qmp 0.0.6, which is pinned for that r
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
+import os
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from qemu.qmp.message import Message
 
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.qmp.queries import allowed
+from qmp_exporter.qmp.turns import Turns
 
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ RELIED_ON: Final = (
     "_bh_recv_message",
     "_cb_inbound",
     "_cb_outbound",
+    "_do_send",
     "_on_message",
     "_reader",
     "_writer",
@@ -41,10 +44,8 @@ RELIED_ON: Final = (
 CHUNK: Final = 256 * 1024
 """Bytes read at once."""
 
-MAX_SECONDS: Final = 0.001
-"""Seconds that one connection may take of one turn of the event loop."""
-
-_CHECK: Final = 32  # lines between two looks at the clock
+KEPT: Final = 64 * 1024
+"""Bytes beyond twice of which asyncio reads no more until some were taken."""
 
 # What becomes of connections is logged once, by the session.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
@@ -75,6 +76,7 @@ class Client(QMPClient):
             what the decoder is to find wrong.
         on_reply: called with the command and its reply (None for an error), in the same order.
         limits: of what the monitor may send.
+        turns: shared with all other connections.
         yielded: called each time that it makes way for others with lines left to take.
     """
 
@@ -83,11 +85,13 @@ class Client(QMPClient):
         on_event: Callable[[bytes], None],
         on_reply: Callable[[str, object], None],
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        turns: Turns | None = None,
         yielded: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(readbuflen=limits.line)
+        super().__init__(readbuflen=KEPT)
         self.events.event_filter = lambda _: False
         self._limits = limits
+        self._turns = turns or Turns()
         self._yielded = yielded
         self._on_event = on_event
         self._on_reply = on_reply
@@ -95,7 +99,7 @@ class Client(QMPClient):
         self._parts: list[bytes] = []
         self._size = 0
         self.read_at = monotonic()
-        """Monotonic seconds at which something was last received."""
+        """Monotonic seconds at which a line was last received."""
 
     def abort(self) -> None:
         """Close the connection without waiting for anything."""
@@ -116,34 +120,35 @@ class Client(QMPClient):
             buffered.clear()
         if not chunk:
             raise EOFError
-        self.read_at = monotonic()
         self._size += len(chunk)
         self._parts.append(chunk)
         lines: list[bytes] = []
         if b"\n" in chunk:
+            self.read_at = monotonic()
             lines = b"".join(self._parts).split(b"\n")
             rest = lines.pop()
             self._parts, self._size = [rest], len(rest)
-        # A complete line that is too long came in several chunks, so it is the first.
         limit = self._limits.line
-        if self._size > limit or (lines and len(lines[0]) > limit):
+        # Only where a chunk holds whole lines that are too long: all others are the first.
+        fit = next((at for at, line in enumerate(lines) if len(line) > limit), len(lines))
+        await self._take(lines[:fit])
+        if fit < len(lines) or self._size > limit:
             raise LineError(f"a line of more than {limit} bytes")
-        await self._take(lines)
 
     async def _take(self, lines: list[bytes]) -> None:
-        most = self._limits.lines
-        taken, began = 0, monotonic()
+        most, turns = self._limits.lines, self._turns
+        taken, due = 0, monotonic() + turns.share
         for line in lines:
             if line.startswith(b'{"timestamp"'):
                 self._on_event(line)
             else:
                 await self._take_other(line)
             taken += 1
-            if taken >= most or (taken % _CHECK == 0 and monotonic() - began > MAX_SECONDS):
+            if taken >= most or monotonic() >= due:
                 self._yielded()
-                await asyncio.sleep(0)
-                taken, began = 0, monotonic()
-        await asyncio.sleep(0)  # the next chunk may be here already, and would not wait
+                await turns.next()
+                taken, due = 0, monotonic() + turns.share
+        await turns.next()  # the next chunk may be here already, and would not wait
 
     async def _take_other(self, line: bytes) -> None:
         if not line or line.isspace():
@@ -162,7 +167,19 @@ class Client(QMPClient):
         command = self._sent.pop(found, None) if isinstance(found, str) else None
         if command is not None:
             self._on_reply(command, msg.get("return"))
+        elif "id" in msg or "error" not in msg:
+            return  # of nobody: the library would print it, and fails for an id that is no text
         await super()._on_message(msg)
+
+    def _do_send(self, msg: Message) -> None:
+        super()._do_send(msg)
+        writer, reader = self._writer, self._reader
+        if writer is not None and reader is not None and writer.transport.is_closing():
+            # QEMU has gone, and asyncio throws away what it said before: read it while it is there.
+            fd = writer.get_extra_info("socket").fileno()
+            with suppress(OSError):
+                while fd >= 0 and (rest := os.read(fd, CHUNK)):
+                    reader.feed_data(rest)
 
     def _cb_inbound(self, msg: Message) -> Message:
         return msg

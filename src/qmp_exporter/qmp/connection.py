@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_EARLY: Final = 256 * 1024
+MAX_EARLY: Final = 64 * 1024
 """Bytes of events kept until it is known whose they are; with more, that is not waited for."""
 
 
@@ -60,7 +60,9 @@ class Connection:
         self._sock = sock
         self._context = context
         self.pid = peer_pid(sock)
-        self._client = Client(self._event, self._reply, context.limits, context.yielded)
+        self._client = Client(
+            self._event, self._reply, context.limits, context.turns, context.yielded
+        )
         self._early: _Early | None = _Early()
         self.identity: Identity | None = None
         self._on_event: Callable[[bytes], None]
@@ -68,7 +70,7 @@ class Connection:
 
     @property
     def read_at(self) -> float:
-        """Monotonic seconds at which something was last received."""
+        """Monotonic seconds at which a line was last received."""
         return self._client.read_at
 
     async def open(self) -> None:

@@ -10,6 +10,7 @@ from qmp_exporter.model.event import Event
 from qmp_exporter.qmp.client import Limits
 from qmp_exporter.qmp.order import Order
 from qmp_exporter.qmp.timing import Timing
+from qmp_exporter.qmp.turns import Turns
 from qmp_exporter.qmp.unix import UnixTable
 
 
@@ -28,6 +29,7 @@ class Context(msgspec.Struct, frozen=True):
         decode: from a line, Unix and monotonic seconds to an event.
         table: the kernel's table of unix sockets.
         order: in which VMs that are met at the same time are named.
+        turns: of the event loop.
         timing: time limits.
         limits: of what a monitor may send.
         migration_events: whether QEMU may be told to send MIGRATION, which it does not by itself,
@@ -39,6 +41,7 @@ class Context(msgspec.Struct, frozen=True):
     decode: Callable[[bytes, float, float], Event]
     table: UnixTable
     order: Order = msgspec.field(default_factory=Order)
+    turns: Turns = msgspec.field(default_factory=Turns)
     timing: Timing = Timing()
     limits: Limits = Limits()
     migration_events: bool = True

@@ -55,15 +55,17 @@ async def dial(target: Target, table: UnixTable, limit: float) -> socket.socket:
     """
     if target.tcp:
         return await _dial_tcp(target.address, limit)
-    if not _SERVING.isdisjoint(table.states(target.address)):
-        raise BusyError("it serves another client")
     try:
+        if not _SERVING.isdisjoint(table.states(target.address)):
+            raise BusyError("it serves another client")
         with ExitStack() as undo:
             kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
             sock = undo.enter_context(socket.socket(socket.AF_UNIX, kind))
             sock.connect(target.address)
             undo.pop_all()
             return sock
+    except ValueError as err:  # a path that no file can have
+        raise UnreachableError(str(err)) from err
     except OSError as err:
         if err.errno == errno.ECONNREFUSED and _is_no_socket(target.address):
             raise NotQmpError("it is no socket") from err
@@ -123,6 +125,6 @@ def fingerprint(target: Target) -> tuple[int, int, int] | None:
         return None
     try:
         found = Path(target.address).stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino, found.st_ctime_ns

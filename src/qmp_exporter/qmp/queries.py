@@ -107,7 +107,7 @@ def typed(command: str, reply: Any) -> ReplyValue | None:
         return None
     try:
         return msgspec.convert(reply, kind)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # a lone surrogate
         return None
 
 
@@ -115,5 +115,5 @@ def read_as(value: object, kind: type[T], otherwise: T) -> T:
     """Return a reply as its type, or ``otherwise`` where it is not one."""
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # a lone surrogate
         return otherwise

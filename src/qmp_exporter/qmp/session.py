@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_TOLD: Final = 8
+"""Reasons logged of one state, each once: some quote what a peer says, which may change."""
+
 
 class Observer:
     """What a session tells, and the application does: the seam between both."""
@@ -64,7 +67,7 @@ class Session:
         self._observer = observer
         self._context = context
         self._state = TargetState.CONNECTING
-        self._why = ""
+        self._told: set[str] = set()  # reasons of this state
         self._connection: Connection | None = None
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
@@ -206,9 +209,13 @@ class Session:
         identity: Identity | None = None,
         lost: LostCause | None = None,
     ) -> None:
-        if (state, str(why or "")) != (self._state, self._why) or lost:
-            log.info("%s is %s%s", self.target.address, state, f": {why}" if why else "")
-        self._state, self._why = state, str(why or "")
+        if state is not self._state or lost:
+            self._told.clear()
+        reason = str(why or "")
+        if reason not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(reason)
+            log.info("%s is %s%s", self.target.address, state, f": {reason}" if reason else "")
+        self._state = state
         self._feed(Link(state, time(), monotonic(), identity, lost))
         self._context.order.leave(self.target.address)
 

@@ -22,6 +22,7 @@ from qemu.qmp.message import Message
 
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.qmp import client as module
+from qmp_exporter.qmp import turns as turns_module
 from qmp_exporter.qmp.client import CHUNK, RELIED_ON, Client, Limits
 from recorder import strangers
 
@@ -289,7 +290,8 @@ async def test_a_flood_lets_others_have_their_turn(
 
     Whatever the length of its lines: also where one chunk ends and the next is there already.
     """
-    monkeypatch.setattr(module, "MAX_SECONDS", 1e9)  # lines alone, however slow this machine
+    for name in ("TURN", "MOST"):  # lines alone, however slow this machine
+        monkeypatch.setattr(turns_module, name, 1e9)
     order: list[str] = []
 
     async def read(name: str, lines: int) -> None:
@@ -334,10 +336,12 @@ async def test_slow_work_ends_a_turn_early(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_what_was_read_last_is_known() -> None:
-    """``read_at`` moves with every chunk, also one without a whole line."""
+    """``read_at`` moves with every line; a monitor that only drips has not answered."""
     client, _ = listening()
     client.read_at = 0.0
-    await feed(client, [b"{"])
+    await feed(client, [b"{", b" "])
+    assert client.read_at == 0.0
+    await feed(client, [b"}\n"])
     assert client.read_at > 0.0
 
 

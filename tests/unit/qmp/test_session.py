@@ -18,6 +18,7 @@ import pytest
 from fake_qmp import FakeMonitor
 from qmp_exporter.catalog.states import LostCause, TargetState
 from qmp_exporter.demo.captures.conversation import QmpError
+from qmp_exporter.errors import BusyError, NotQmpError
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Ask, Link, Reply
 from qmp_exporter.model.replies import Status
@@ -821,6 +822,26 @@ async def test_a_state_is_logged_once_with_its_reason(
         await until(lambda: len(notes.links) >= 5, "some attempts")
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [f"{tmp_path}/vm.sock is gone: No such file or directory"]
+
+
+async def test_reasons_that_alternate_are_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for each reason of a state, and no more than a few, whatever a peer says."""
+    caplog.set_level(logging.INFO)
+    session = session_of(Target(str(tmp_path / "vm.sock")), Notes())
+    for _ in range(100):
+        session._link(TargetState.BUSY, BusyError("no greeting"))
+        session._link(TargetState.BUSY, BusyError("it serves another client"))
+    for number in range(100):
+        session._link(TargetState.NOT_QMP, NotQmpError(f"it said {number}"))
+    lines = [record.getMessage().partition(" is ")[2] for record in caplog.records]
+    assert lines[:3] == [
+        "busy: no greeting",
+        "busy: it serves another client",
+        "not-qmp: it said 0",
+    ]
+    assert len(lines) == 10
 
 
 async def test_why_a_target_is_not_reached_is_logged(
