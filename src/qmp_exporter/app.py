@@ -28,7 +28,7 @@ from qmp_exporter.supervisor import Supervisor
 from qmp_exporter.telemetry import logs
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
 from qmp_exporter.telemetry.self_metrics import SelfMetrics, registry
-from qmp_exporter.web import Overview, Row, Server, build, parse_address
+from qmp_exporter.web import Apart, Overview, Row, Server, build, parse_address
 
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class App:
             rejected=self._rejected,
         )
         addresses = [parse_address(text) for text in settings.listen_addresses]
-        self.server = Server(web, addresses, rejected=self._rejected)
+        self.server = Apart(Server(web, addresses, rejected=self._rejected))
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Export until cancelled, then stop within seconds.
@@ -166,7 +166,7 @@ class App:
         return (body + _EOF, OPENMETRICS) if openmetrics else (body, TEXT)
 
     def overview(self) -> Overview:
-        """Return what the landing page shows."""
+        """Return what the landing page shows; thread-safe, as what is known of a VM is frozen."""
         now = monotonic()
         links = (
             (self.settings.telemetry_path, "Metrics"),

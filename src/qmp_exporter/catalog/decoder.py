@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+MAX_EVENT: Final = 64 * 1024
+"""Bytes of an event; QEMU's own have some hundred."""
+
+_HEAD: Final = 256  # bytes in which the name of an event is looked for
+
 MAX_SKEW: Final = 3600.0
 """Seconds that QEMU's stamp may differ from the time of arrival and still be believed."""
 
@@ -62,7 +67,8 @@ def decoder(specs: Iterable[EventSpec] = EVENTS) -> Callable[[bytes, float, floa
 
     The function takes the line, the wall clock in Unix seconds and the monotonic clock in seconds
     at its arrival. It raises DecodeError where the line is not an event, or where a known event
-    has a payload of the wrong types; an unknown event is an event of ``UNCATALOGUED``.
+    has a payload of the wrong types or is too long; an unknown event is an event of
+    ``UNCATALOGUED``.
     """
     by_envelope = {_envelope(spec): spec for spec in specs}
     typed = msgspec.json.Decoder(Union[tuple(by_envelope)])  # noqa: UP007
@@ -70,6 +76,8 @@ def decoder(specs: Iterable[EventSpec] = EVENTS) -> Callable[[bytes, float, floa
     known = {spec.name for spec in by_envelope.values()}
 
     def decode(line: bytes, wall: float, now: float) -> Event:
+        if len(line) > MAX_EVENT:
+            raise DecodeError(_name_of(line[:_HEAD]), f"a line of {len(line)} bytes")
         try:
             envelope = typed.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:

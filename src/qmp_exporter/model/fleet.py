@@ -89,6 +89,7 @@ class Fleet:
         self._retired: list[Member] = []  # another VM has their monitor
 
     def __iter__(self) -> Iterator[Member]:
+        """Return those that have a name, as of one moment, for any thread."""
         return iter([m for m in (*self._members.values(), *self._retired) if m.name])
 
     def __len__(self) -> int:

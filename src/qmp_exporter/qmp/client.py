@@ -22,6 +22,7 @@ from qemu.qmp import QMPClient
 from qemu.qmp.error import ProtocolError
 from qemu.qmp.message import Message
 
+from qmp_exporter.catalog.decoder import MAX_EVENT
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.qmp.queries import allowed
 from qmp_exporter.qmp.turns import Turns
@@ -152,6 +153,9 @@ class Client(QMPClient):
 
     async def _take_other(self, line: bytes) -> None:
         if not line or line.isspace():
+            return
+        if len(line) > MAX_EVENT and not self._sent:
+            self._on_event(line)  # no reply, as nothing was asked: not worth the time to read it
             return
         try:
             found = json.loads(line)

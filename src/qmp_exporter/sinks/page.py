@@ -74,8 +74,8 @@ class PageSink:
         del self._glances[vm]
 
     def glance(self, vm: str) -> Glance:
-        """Return what happened to a VM."""
-        return self._glances[vm]
+        """Return what happened to a VM; nothing if it was forgotten meanwhile. Thread-safe."""
+        return self._glances.get(vm) or Glance({})
 
 
 MAX_NAME: Final = 64

@@ -7,6 +7,7 @@ exposition of all metrics, ``Overview`` the rows of the page.
 from __future__ import annotations
 
 from .address import Address, TcpAddress, UnixAddress
+from .apart import Apart
 from .application import build
 from .metrics import Render
 from .overview import Overview, Row
@@ -15,6 +16,7 @@ from .server import Server, parse_address
 
 __all__ = [
     "Address",
+    "Apart",
     "Overview",
     "Render",
     "Row",

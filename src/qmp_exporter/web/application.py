@@ -43,7 +43,7 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
 
     Args:
         render: renders the metrics, in a thread.
-        overview: what the page shows; called on the loop for each view, so it is cheap.
+        overview: what the page shows; called on the server's loop for each view, so it is cheap.
         ready: None when ready, else the reason why not, for ``/-/ready``.
         healthy: None when healthy, else the reason why not, for ``/-/healthy``.
         telemetry_path: where the metrics are; with ``/`` there is no landing page.

@@ -28,7 +28,7 @@ class Landing:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer with the page."""
-        # The overview is taken on the loop, where nothing changes under it; the rest may take long.
+        # The overview is quick; the rest may take long.
         overview = self._overview()
         response = await rendered(request, self._pool, lambda: self._page(overview))
         response.headers["Content-Security-Policy"] = CSP

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from builders import BOOT, START, decode, line
-from qmp_exporter.catalog.decoder import MAX_SKEW, Timestamp, decoder, stamp
+from qmp_exporter.catalog.decoder import MAX_EVENT, MAX_SKEW, Timestamp, decoder, stamp
 from qmp_exporter.catalog.events import BY_NAME, EVENTS, UNCATALOGUED
 from qmp_exporter.catalog.spec import EventSpec
 from qmp_exporter.errors import DecodeError
@@ -132,3 +132,17 @@ def test_a_decoder_knows_what_it_is_given() -> None:
     only = decoder([BY_NAME["STOP"], BY_NAME["RESUME"]])
     assert only(line("STOP"), START, BOOT).spec is BY_NAME["STOP"]
     assert only(line("RTC_CHANGE", {"offset": 1}), START, BOOT).spec is UNCATALOGUED
+
+
+@pytest.mark.parametrize(
+    "head", [b'{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP"', b"["]
+)
+def test_what_is_too_long_for_an_event_is_not_read(head: bytes) -> None:
+    """A line of half a megabyte would take the loop some milliseconds; its event is named."""
+    line = head + b" " * MAX_EVENT + b"}"
+    with pytest.raises(DecodeError, match=f"a line of {len(line)} bytes") as found:
+        decoder()(line, 1.0, 0.0)
+    assert found.value.event == ("STOP" if b"STOP" in head else "other")
+    fits = b'{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP"'
+    fits += b" " * (MAX_EVENT - len(fits) - 1) + b"}"
+    assert decoder()(fits, 1.0, 0.0).name == "STOP"
