@@ -1,4 +1,8 @@
-"""Writes docs/metrics.md and docs/events.md from the catalog; with --check, only compares."""
+"""Writes the generated pages and the JSON Schema; with --check, only compares.
+
+docs/metrics.md and docs/events.md are made from the catalog, docs/configuration.md and schema.json
+from the flags.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import configuration
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.spec import EventSpec, Label
 from qmp_exporter.catalog.states import TargetState
+from qmp_exporter.config import schema
 from qmp_exporter.model.apply import apply
 from qmp_exporter.model.inputs import Identity, Link, Reply
 from qmp_exporter.model.replies import BlockDevice, BlockDevices, Status
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
 
 HERE: Final = Path(__file__).parent
+SCHEMA: Final = Path(schema.__file__).with_suffix(".json")
 GENERATED: Final = "<!-- Written by scripts/docs from the catalog; edit that instead. -->\n"
 WIDEST: Final = 8  # values of a label that are listed in a table
 
@@ -194,14 +201,18 @@ def main(arguments: list[str]) -> int:
     """Write the pages, or compare them; return the exit status."""
     check = arguments == ["--check"]
     stale = []
-    for name, text in (("metrics.md", metrics_page()), ("events.md", events_page())):
-        page = HERE / name
+    for path, text in (
+        (HERE / "metrics.md", metrics_page()),
+        (HERE / "events.md", events_page()),
+        (HERE / "configuration.md", configuration.page(_table, _row)),
+        (SCHEMA, schema.text()),
+    ):
         if not check:
-            page.write_text(text)
-        elif not page.exists() or page.read_text() != text:
-            stale.append(name)
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            stale.append(path.relative_to(HERE.parent))
     for name in stale:
-        print(f"docs/{name} is not what the catalog says; run scripts/docs", file=sys.stderr)
+        print(f"{name} is not what the code says; run scripts/docs", file=sys.stderr)
     return 1 if stale else 0
 
 

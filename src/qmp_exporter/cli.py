@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from qmp_exporter import __doc__ as description
 from qmp_exporter import __version__
-from qmp_exporter.config.flags import FLAGS, Flag, settings
+from qmp_exporter.config.flags import FLAGS
+from qmp_exporter.config.load import checks, load, settings
 from qmp_exporter.errors import ConfigError, QmpExporterError
 from qmp_exporter.telemetry import logs
 
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+
+    from qmp_exporter.config.flag import Flag
+    from qmp_exporter.config.settings import Settings
 
 
 WRONG_USE: Final = 2
@@ -34,28 +38,33 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     try:
-        return _run(_parser().parse_args(arguments))
+        return _run(_parsed(sys.argv[1:] if arguments is None else arguments))
     except QmpExporterError as err:
         print(f"qmp-exporter: {err}", file=sys.stderr)  # noqa: T201
         return WRONG_USE if isinstance(err, ConfigError) else 1
 
 
 def _run(given: argparse.Namespace) -> int:
-    found = settings(vars(given), os.environ)
-    logs.configure(found.log_level, found.log_format, found.max_log_lines)
+    flags = vars(given)
+    demo = given.command == "demo"
+    found = (settings if demo else load)(flags, os.environ)
     # Imported here: --version and --help are quick without, and a server does not need the demo.
-    if given.command == "demo":
-        from qmp_exporter.demo.run import demo  # noqa: PLC0415
+    if checks(flags, os.environ):
+        from qmp_exporter.config.effective import effective  # noqa: PLC0415
 
-        return _until_signalled(demo(found, replayed=given.replay))
-    if not (found.targets or found.patterns):
-        raise ConfigError(
-            "no monitor to watch; expected at least one --qmp.socket PATH"
-            " (`qmp-exporter demo` shows what that looks like)"
-        )
+        sys.stdout.buffer.write(effective(found).encode())  # as files are, whatever the locale
+        return 0
+    logs.configure(found.log_level, found.log_format, found.max_log_lines)
+    if demo:
+        from qmp_exporter.demo.run import demo as run  # noqa: PLC0415
+
+        return _until_signalled(run(found, replayed=given.replay))
     from qmp_exporter.app import App  # noqa: PLC0415
 
-    return _until_signalled(App(found).run())
+    def reread() -> Settings:
+        return load(flags, os.environ)
+
+    return _until_signalled(App(found, reread=reread).run())
 
 
 def _until_signalled(work: Coroutine[object, object, object]) -> int:
@@ -85,6 +94,21 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return found
 
 
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the flags that were given, by the names of their settings.
+
+    Raises:
+        ConfigError: they are wrong.
+    """
+    parser = _parser()
+    known = {"--version", "--help", "--replay", *(flag.name for flag in FLAGS)}
+    for argument in arguments:
+        # argparse takes what follows an unknown flag for a command, and complains of that.
+        if argument.startswith("--") and argument.partition("=")[0] not in (*known, "--"):
+            parser.error(f"unrecognized arguments: {argument}")
+    return parser.parse_args(arguments)
+
+
 def _parser() -> argparse.ArgumentParser:
     flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for flag in FLAGS:
@@ -92,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="qmp-exporter",
         description=description,
-        epilog="A flag with a value in capitals may also be set by an environment variable, a"
-        f" switch too: {FLAGS[0].name} by {FLAGS[0].variable}, one value a line.",
+        epilog="Each flag may also be set by an environment variable: --qmp.socket by"
+        " QMP_EXPORTER_QMP_SOCKET, one value a line, and a switch by true or false.",
         allow_abbrev=False,
         parents=[flags],
     )
@@ -112,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
-    if not flag.metavar:
+    if not flag.kind.metavar:
         parser.add_argument(
             flag.name, dest=flag.setting, action="store_const", const=flag.value, help=flag.help
         )
@@ -121,11 +145,13 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
     def read(text: str) -> object:
         return flag.read(text, flag.name)
 
+    notes = [f"default {flag.default}"] if flag.default else []
+    notes += ["may be given again"] if flag.many else []
     parser.add_argument(
         flag.name,
         dest=flag.setting,
         type=read,
         action="append" if flag.many else "store",
-        metavar=flag.metavar,
-        help=f"{flag.help}; may be given again" if flag.many else flag.help,
+        metavar=flag.kind.metavar,
+        help=f"{flag.help} ({', '.join(notes)})" if notes else flag.help,
     )

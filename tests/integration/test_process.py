@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -95,12 +96,55 @@ def test_it_is_set_by_its_environment(tmp_path: Path) -> None:
         assert 'qemu_up{vm="b"} 0\n' in text
 
 
+def test_it_is_set_by_a_file(tmp_path: Path) -> None:
+    """Monitors with names and labels of their own, beside the file."""
+    path = tmp_path / "c.yml"
+    path.write_text(
+        """
+        qmp:
+          socket: [./a.sock, {path: ./b.sock, name: bravo}]
+          listen: ./in.sock
+        listen: {mode: "0660"}
+        web: {telemetry_path: /m}
+        """
+    )
+    with running("--config.file", str(path)) as (_, url, _line):
+        text = fetched(f"{url}/m?name[]=qemu_up")
+        assert 'qemu_up{vm="a"} 0\n' in text
+        assert 'qemu_up{vm="bravo"} 0\n' in text
+        listener = (tmp_path / "in.sock").stat()
+        assert stat.S_ISSOCK(listener.st_mode)
+        assert stat.S_IMODE(listener.st_mode) == 0o660
+
+
+def test_what_is_set_is_shown_as_utf_8(tmp_path: Path) -> None:
+    """Whatever the locale, in which the terminal may know no such character."""
+    path = tmp_path / "c.yml"
+    path.write_text("qmp: {socket: {path: /a, name: \u96ea}}", encoding="utf-8")
+    found = subprocess.run(
+        [*PROGRAM, "--config.check", "--config.file", str(path)],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert found.stderr == b""
+    assert "      name: \u96ea\n".encode() in found.stdout
+
+
+def test_yaml_is_imported_for_a_file_alone() -> None:
+    """--version, --help and the demo are quick without."""
+    code = "import sys, qmp_exporter.cli as c; c._parsed([]); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"yaml", "aiohttp"} & set(found.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         ([], 2, "no monitor to watch"),
         (["--vm.grace", "soon", "--qmp.socket", "/a"], 2, "--vm.grace: found 'soon'"),
         (["--no-such-flag"], 2, "--no-such-flag"),
+        (["--config.file", "/dev/null/c.yml"], 2, "/dev/null/c.yml: Not a directory; expected a"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(arguments: list[str], status: int, says: str) -> None:

@@ -11,12 +11,15 @@ import pytest
 
 from qmp_exporter import __version__, cli
 from qmp_exporter.config.flags import FLAGS
-from qmp_exporter.errors import QmpExporterError
+from qmp_exporter.errors import ConfigError, QmpExporterError
 from qmp_exporter.telemetry import logs
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from qmp_exporter.config.settings import Settings
 
 NOWHERE = ["--web.listen-address", "127.0.0.1:0"]
 
@@ -56,10 +59,32 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (["--web.telemetry-path", "metrics"], "--web.telemetry-path: found"),
         (["--web.telemetry-path", "/-/ready"], "--web.telemetry-path: found"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--no-such-flag", "x"], "unrecognized arguments: --no-such-flag"),
+        (["--no-such-flag=x", "demo"], "unrecognized arguments: --no-such-flag=x"),
+        (["demo", "--no-such-flag", "x"], "unrecognized arguments: --no-such-flag"),
+        (["--replay"], "unrecognized arguments: --replay"),
         (["--qmp.sock=/a/b"], "unrecognized arguments: --qmp.sock=/a/b"),
+        (["--qmp.sock", "/a/b"], "unrecognized arguments: --qmp.sock"),
+        (["--qmp.listen", "in.sock"], "--qmp.listen: found 'in.sock'; expected the path"),
+        (["--listen.mode", "rw"], "--listen.mode: found 'rw'; expected permissions such as 0600"),
+        (["--listen.user", "a b"], "--listen.user: found 'a b'; expected a name, or a number"),
+        (["--listen.group", "a b"], "--listen.group: found 'a b'; expected a name, or a number"),
+        (["--limits.line-length", "1"], "--limits.line-length: found '1'; expected a size of 64"),
+        (["--limits.lines-per-turn", "0"], "--limits.lines-per-turn: found '0'; expected a whole"),
+        (
+            ["--limits.label-sets", "0"],
+            "--limits.label-sets: found '0'; expected a whole number, 1",
+        ),
+        (["--limits.targets", "0"], "--limits.targets: found '0'; expected a whole number, 1"),
+        (["--limits.log-lines", "-1"], "--limits.log-lines"),
+        (["--config.file", "/a/b"], "/a/b: No such file or directory; expected a YAML file"),
+        (["--config.check", "--vm.grace", "5"], "--vm.grace: found '5'; expected a duration"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         (["--no-qmp.migration-events=yes"], "--no-qmp.migration-events"),
-        ([], "no monitor to watch; expected at least one --qmp.socket"),
+        (
+            [],
+            "no monitor to watch; expected --qmp.socket PATH, --qmp.listen PATH, or --config.file",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -82,6 +107,7 @@ def test_what_is_wrong_is_said_in_one_line(
         ("WEB_TELEMETRY_PATH", "metrics", "found"),
         ("NO_QMP_MIGRATION_EVENTS", "perhaps", "found 'perhaps'; expected true or false"),
         ("LIMITS_LABEL_SETS", "many", "found 'many'; expected a whole number"),
+        ("CONFIG_CHECK", "perhaps", "found 'perhaps'; expected true or false"),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_said_by_its_variable(
@@ -97,6 +123,81 @@ def test_what_is_wrong_in_the_environment_is_said_by_its_variable(
     line = said(capsys)
     assert line.startswith(f"QMP_EXPORTER_{variable}: ")
     assert says in line
+
+
+@pytest.mark.parametrize("more", [["--config.check"], []])
+def test_a_file_that_is_wrong_is_told_with_its_line(
+    more: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The same whether it is only checked or used; and one in which no monitor is."""
+    path = tmp_path / "c.yml"
+    path.write_text("qmp:\n  sockets: /a/b\n")
+    assert cli.main(["--config.file", str(path), *more]) == 2
+    assert said(capsys).startswith(f"{path}:2: qmp.sockets: found an unknown key; expected one of")
+    path.write_text("")
+    assert cli.main(["--config.file", str(path), *more]) == 2
+    assert said(capsys).startswith("no monitor to watch; expected --qmp.socket PATH")
+
+
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_what_is_set_is_shown_as_a_file(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    by_flag: bool,
+) -> None:
+    """Flags, variables and file together, and nothing is started; shown again it is the same."""
+    path = tmp_path / "c.yml"
+    path.write_text("qmp: {socket: ./é.sock}\nvm: {grace: 1m}\nlog: {level: warn}\n")
+    monkeypatch.setenv("QMP_EXPORTER_LOG_FORMAT", "json")
+    if not by_flag:
+        monkeypatch.setenv("QMP_EXPORTER_CONFIG_CHECK", "true")
+    check = ["--config.check"] if by_flag else []
+    assert cli.main([*check, "--config.file", str(path), "--vm.grace", "2m"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert f"    - {tmp_path}/é.sock\n" in shown.out
+    assert "  grace: 2m\n" in shown.out
+    assert "  level: warn\n  format: json\n" in shown.out
+    path.write_text(shown.out)
+    assert cli.main([*check, "--config.file", str(path)]) == 0
+    assert capsys.readouterr().out == shown.out
+
+
+def test_the_demo_shows_its_settings_without_a_monitor(capsys: pytest.CaptureFixture[str]) -> None:
+    """It brings its own."""
+    assert cli.main(["demo", "--config.check"]) == 0
+    assert "  socket: []\n" in capsys.readouterr().out
+
+
+def test_the_exporter_can_read_its_settings_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the file as it is then, with the same flags; a fault is an error, not an end."""
+    path = tmp_path / "c.yml"
+    path.write_text("qmp: {socket: /a}\nvm: {grace: 1m}\n")
+    apps = []
+
+    class App:
+        def __init__(self, found: Settings, *, reread: Callable[[], Settings]) -> None:
+            self.first, self.reread = found, reread
+            apps.append(self)
+
+        async def run(self) -> None:
+            path.write_text("qmp: {socket: /b}\nvm: {grace: 3m}\n")
+            self.second = self.reread()
+            for text in ("qmp: {sockets: /b}", ""):
+                path.write_text(text)
+                with pytest.raises(ConfigError):
+                    self.reread()
+
+    monkeypatch.setattr("qmp_exporter.app.App", App)
+    assert cli.main(["--config.file", str(path), "--log.level", "warn"]) == 0
+    (app,) = apps
+    for found, address, grace in ((app.first, "/a", 60), (app.second, "/b", 180)):
+        assert [target.address for target in found.targets] == [address]
+        assert (found.vm_grace, found.log_level) == (grace, "warn")
 
 
 def test_an_address_that_is_taken_is_told_and_is_no_wrong_use(
