@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
 from qmp_exporter import __version__
 from qmp_exporter.catalog.decoder import decoder
+from qmp_exporter.config.flags import FLAGS
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.pipeline import Pipeline
 from qmp_exporter.qmp.client import Limits
@@ -92,6 +93,7 @@ class App:
         self._registry = registry(self.own, process=settings.process_metrics)
         self._turned_at = monotonic()
         self._ready = False
+        self._reloading = asyncio.Lock()
         self._reloaded(successful=True)
         logs.limiter.suppressed = self._suppressed
         web = build(
@@ -125,7 +127,7 @@ class App:
             async with asyncio.TaskGroup() as tasks:
                 await self.supervisor.start(tasks)
                 tasks.create_task(self._tick())
-                loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+                loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hung_up()))
                 self._ready = True
                 started()
         finally:
@@ -133,22 +135,29 @@ class App:
             loop.remove_signal_handler(signal.SIGHUP)
             await self.server.stop()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Read the configuration again, and do what it says; unchanged connections stay.
 
         Raises:
             ConfigError: it is wrong; then nothing has changed.
             ListenError: a socket for QEMU to dial in cannot be bound; then nothing has changed.
         """
+        async with self._reloading:
+            await self._reload()
+
+    async def _reload(self) -> None:
         try:
-            settings = self._reread() if self._reread else self.settings
+            settings = self.settings
+            if self._reread is not None:  # a long file takes its time
+                settings = await asyncio.to_thread(self._reread)
             self.supervisor.apply(settings, self._context(settings))
         except QmpExporterError:
             self._reloaded(successful=False)
             raise
         fixed = [key for key in FIXED if getattr(settings, key) != getattr(self.settings, key)]
         if fixed:
-            log.warning("changed, and takes a restart: %s", ", ".join(fixed))
+            keys = [flag.key for flag in FLAGS if flag.setting in fixed]
+            log.warning("changed, and takes a restart: %s", ", ".join(keys))
         self.metrics.label_sets = settings.label_sets
         if any(getattr(settings, key) != getattr(self.settings, key) for key in LOG):
             logs.configure(settings.log_level, settings.log_format, settings.max_log_lines)
@@ -201,9 +210,9 @@ class App:
             lag.observe(max(0.0, now - due))
             self.supervisor.tick(now)
 
-    def _hung_up(self) -> None:
+    async def _hung_up(self) -> None:
         try:
-            self.reload()
+            await self.reload()
         except QmpExporterError as err:
             log.error("the configuration stays as it was: %s", err)  # noqa: TRY400 - one line
 

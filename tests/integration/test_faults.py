@@ -15,7 +15,7 @@ import pytest
 from fake_qmp import FakeMonitor
 from integration.exporter import exporting
 from integration.faults import DEEP, EVENT, GREETING, HUGE, HUMAN, SHORT, no_tracebacks, well
-from qmp_exporter.config.settings import parse_socket
+from qmp_exporter.config.texts import parse_socket
 from qmp_exporter.demo.replay import listening
 from qmp_exporter.errors import ConfigError
 from qmp_exporter.model.target import Target

@@ -28,11 +28,11 @@ SUCCESSFUL = "qmp_exporter_config_last_reload_successful"
 TIMESTAMP = "qmp_exporter_config_last_reload_success_timestamp_seconds"
 
 
-def reload(it: Exporter, **changed: Any) -> None:
+async def reload(it: Exporter, **changed: Any) -> None:
     """Let an exporter find other settings."""
     settings = msgspec.structs.replace(it.app.settings, **changed)
     it.app._reread = lambda: settings
-    it.app.reload()
+    await it.app.reload()
 
 
 def connects(page: Page, vm: str) -> float | None:
@@ -50,13 +50,13 @@ async def test_what_both_name_stays_connected(tmp_path: Path) -> None:
     ):
         for vm in "ab":
             await it.until_state(vm, "connected")
-        reload(it, targets=(target(second), target(third)))
+        await reload(it, targets=(target(second), target(third)))
         await it.until_state("c", "connected")
         page = await it.until(lambda page: page.vms() == {"b", "c"}, "a to be forgotten")
         assert connects(page, "b") == 1
         assert page.rows("qmp_exporter_targets") == {("connected",): 2}
         await first.wait_disconnected()
-        reload(it, targets=(target(first), target(second)))
+        await reload(it, targets=(target(first), target(second)))
         await it.until_state("a", "connected")
         assert connects(await it.scrape(), "b") == 1
 
@@ -75,14 +75,14 @@ async def test_the_same_settings_change_nothing(tmp_path: Path) -> None:
         for vm in "abc":
             await it.until_state(vm, "connected")
         for _ in range(10):
-            reload(it)
+            await reload(it)
         scans: list[object] = []
         discovered = it.app.supervisor._settle
         it.app.supervisor._settle = lambda found: (  # type: ignore[method-assign]
             scans.append(found),
             discovered(found),
         )[1]
-        reload(it)
+        await reload(it)
         await until(lambda: scans, "a scan")
         page = await it.scrape()
         assert [connects(page, vm) for vm in "abc"] == [1, 1, 1]
@@ -101,11 +101,11 @@ async def test_patterns_are_read_anew(tmp_path: Path) -> None:
         for vm in "ab":
             await it.until_state(vm, "connected")
         others = (Pattern(str(tmp_path / "a*")), Pattern(str(tmp_path / "*.qmp")))
-        reload(it, patterns=others)
+        await reload(it, patterns=others)
         await it.until(lambda page: page.vms() == {"a", "c"}, "b to go, c to come")
         page = await it.until_state("c", "connected")
         assert connects(page, "a") == 1
-        reload(it, patterns=(), targets=(Target(str(tmp_path / "a.sock")),))
+        await reload(it, patterns=(), targets=(Target(str(tmp_path / "a.sock")),))
         page = await it.until(lambda page: page.vms() == {"a"}, "c to go")
 
 
@@ -115,7 +115,9 @@ async def test_other_labels_or_another_name_take_a_new_connection(tmp_path: Path
         await monitor.send_event("POWERDOWN")
         await it.until_events("a", 1)
         labels = (("rack", "r1"),)
-        reload(it, targets=(msgspec.structs.replace(target(monitor), name="web", labels=labels),))
+        await reload(
+            it, targets=(msgspec.structs.replace(target(monitor), name="web", labels=labels),)
+        )
         await it.until(lambda page: page.rows("qemu_vm_info", vm="web", rack="r1"), "its label")
         await monitor.send_event("POWERDOWN")
         page = await it.until_events("web", 2)
@@ -129,7 +131,7 @@ async def test_a_target_that_was_never_reached_takes_its_new_name(tmp_path: Path
     where = Target(str(tmp_path / "a.sock"))
     async with exporting(where) as it:
         await it.until_state("a", "gone")
-        reload(it, targets=(msgspec.structs.replace(where, name="web"),))
+        await reload(it, targets=(msgspec.structs.replace(where, name="web"),))
         await it.until_state("web", "gone")
         assert (await it.scrape()).vms() == {"web"}
 
@@ -143,11 +145,11 @@ async def test_sockets_to_dial_in_come_and_go(tmp_path: Path) -> None:
         exporting(listeners=(first,)) as it,
     ):
         await it.until_state("a", "connected")
-        reload(it, listeners=(msgspec.structs.replace(first, mode=0o660), second))
+        await reload(it, listeners=(msgspec.structs.replace(first, mode=0o660), second))
         page = await it.until_state("b", "connected")
         assert connects(page, "a") == 1
         assert os.stat(tmp_path / "1").st_mode & 0o777 == 0o660  # noqa: PTH116 - of a moment
-        reload(it, listeners=(second,))
+        await reload(it, listeners=(second,))
         page = await it.until(lambda page: page.vms() == {"b"}, "a to go")
         assert connects(page, "b") == 1
         assert set(os.listdir(tmp_path)) == {"2"}  # noqa: PTH208 - names
@@ -173,9 +175,9 @@ async def test_a_bad_configuration_changes_nothing_and_says_why(
 
         it.app._reread = wrong
         with pytest.raises(ConfigError):
-            it.app.reload()
+            await it.app.reload()
         with pytest.raises(ListenError):
-            reload(it, targets=(), listeners=(good, bad))
+            await reload(it, targets=(), listeners=(good, bad))
         it.app._reread = wrong
         os.kill(os.getpid(), signal.SIGHUP)
         page = await it.until(lambda _: "file.yml:3" in caplog.text, "the message")
@@ -192,7 +194,7 @@ async def test_a_bad_configuration_changes_nothing_and_says_why(
 async def test_what_takes_a_restart_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """The rest is done."""
     async with exporting() as it:
-        reload(it, listen_addresses=(":1",), telemetry_path="/m", vm_grace=1.0, label_sets=7)
-        assert "takes a restart: listen_addresses, telemetry_path" in caplog.text
+        await reload(it, listen_addresses=(":1",), telemetry_path="/m", vm_grace=1.0, label_sets=7)
+        assert "takes a restart: web.listen_address, web.telemetry_path" in caplog.text
         assert it.app.metrics.label_sets == 7
         assert it.app.supervisor._settings.vm_grace == 1.0

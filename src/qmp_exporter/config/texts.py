@@ -200,7 +200,12 @@ def _socket_path(text: str, base: str, *, globbed: bool = False) -> str:
 
 
 def _short(path: str) -> str:
-    length = len(os.fsencode(path))
+    try:
+        length = len(os.fsencode(path))
+    except UnicodeEncodeError:
+        length = 0
+    if not length or "\0" in path:
+        raise ConfigError(f"found {path!r}; expected a path that a file can have")
     if length > _SUN_PATH:
         raise ConfigError(
             f"found a path of {length} bytes, {path!r}; expected at most {_SUN_PATH},"

@@ -80,5 +80,5 @@ def expression(text: str) -> re.Pattern[str]:
     """
     try:
         return re.compile(text)
-    except re.error as err:
+    except (re.error, OverflowError, RecursionError) as err:
         raise ConfigError(f"found {text!r}; expected a regular expression: {err}") from None

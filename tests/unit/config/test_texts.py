@@ -304,3 +304,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         if name.startswith("parse_"):
             with contextlib.suppress(ConfigError):
                 getattr(texts, name)(text)
+
+
+@pytest.mark.parametrize("path", ["/run/a\0b", "/run/a\ud800"])
+@pytest.mark.parametrize("parse", [texts.parse_socket, texts.parse_listener])
+def test_a_path_that_no_file_can_have_is_refused(parse: Callable[[str], object], path: str) -> None:
+    """The escapes of YAML can write what no file system takes."""
+    with pytest.raises(ConfigError, match="a path that a file can have"):
+        parse(path)
