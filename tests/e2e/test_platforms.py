@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from qmp_exporter.config.flags import FLAGS
 from support import require_tool
 
 
@@ -230,9 +229,6 @@ def as_the_unit_does(place: Path) -> Iterator[str]:
             process.kill()
 
 
-@pytest.mark.skipif(
-    all(flag.name != "--qmp.listen" for flag in FLAGS), reason="no --qmp.listen yet"
-)
 def test_the_unit_takes_machines_both_ways(dials: str, tmp_path: Path) -> None:
     """What the unit sets is enough for a machine that listens and one that dials in."""
     for name in ("qemu", "qmp-exporter"):

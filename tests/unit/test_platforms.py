@@ -102,12 +102,6 @@ def test_every_link_within_the_page_leads_somewhere() -> None:
     assert set(named) <= anchors
 
 
-LISTEN_MODE: Final = pytest.mark.skipif(
-    all(flag.name != "--qmp.listen" for flag in FLAGS), reason="no --qmp.listen yet"
-)
-
-
-@LISTEN_MODE
 def test_every_flag_is_one() -> None:
     """No flag of the exporter is named that it does not have."""
     known = {flag.name for flag in FLAGS}
@@ -123,7 +117,6 @@ def environment(unit: str) -> dict[str, str]:
     return dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
 
 
-@LISTEN_MODE
 def test_the_variables_of_the_unit_are_flags() -> None:
     """A misspelt variable would be passed over in silence."""
     text = "".join(path.read_text() for path in UNITS.iterdir())

@@ -32,6 +32,7 @@ from qmp_exporter.model.target import Target
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
