@@ -151,19 +151,6 @@ async def test_busy_is_seen_without_a_dial(path: Path) -> None:
             await it.until_state("vm", "connected")
 
 
-async def test_busy_by_a_full_backlog(path: Path) -> None:
-    """Where the kernel's table does not show the path, EAGAIN tells that two are waiting."""
-    async with FakeMonitor(path, accept=False):
-        waiting = [socket.socket(socket.AF_UNIX) for _ in range(2)]
-        for sock in waiting:
-            sock.connect(str(path))
-        async with exporting(path) as it:
-            it.app.table._path = path.with_name("no table")
-            seen(await it.until_state("vm", "busy"), "busy", unobserved=True)
-        for sock in waiting:
-            sock.close()
-
-
 async def test_busy_by_a_monitor_that_does_not_greet(path: Path) -> None:
     """One dial is made and given up; what waits in the backlog for ever is not joined by more."""
     async with FakeMonitor(path, accept=False), exporting(path, timing=SHORT) as it:
