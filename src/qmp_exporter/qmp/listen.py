@@ -198,16 +198,18 @@ class Listener:
 
 def _users(listening: Listening) -> frozenset[int]:
     """Return who may dial in."""
-    return frozenset({0, os.geteuid(), *map(_user, listening.users)})
+    return frozenset({0, os.geteuid(), *(_user(listening.path, name) for name in listening.users)})
 
 
-def _user(name: str) -> int:
+def _user(path: str, name: str) -> int:
     if name.isdecimal():
         return int(name)
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
-        raise ListenError(f"found no user {name!r}; expected the name or number of one") from None
+        raise ListenError(
+            f"{path}: users: found {name!r}; expected the name or number of a user here"
+        ) from None
 
 
 def _group(listening: Listening) -> int:
@@ -220,7 +222,9 @@ def _group(listening: Listening) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise ListenError(f"found no group {name!r}; expected the name or number of one") from None
+        raise ListenError(
+            f"{listening.path}: group: found {name!r}; expected the name or number of a group here"
+        ) from None
 
 
 def _inode(path: str) -> tuple[int, int] | None:

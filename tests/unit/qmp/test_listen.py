@@ -180,8 +180,8 @@ def test_what_is_no_socket_is_left_alone(path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"group": "no-such-group"}, "no group 'no-such-group'"),
-        ({"users": ("no-such-user",)}, "no user 'no-such-user'"),
+        ({"group": "no-such-group"}, "group: found 'no-such-group'"),
+        ({"users": ("no-such-user",)}, "users: found 'no-such-user'"),
     ],
 )
 async def test_who_does_not_exist_is_told_before_anything_is_done(
