@@ -15,7 +15,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from qmp_exporter import __version__
 from qmp_exporter.catalog.decoder import decoder
 from qmp_exporter.config.flags import FLAGS
-from qmp_exporter.errors import QmpExporterError
+from qmp_exporter.errors import QmpExporterError, first
 from qmp_exporter.pipeline import Pipeline
 from qmp_exporter.qmp.client import Limits
 from qmp_exporter.qmp.context import Context
@@ -118,7 +118,7 @@ class App:
         Raises:
             ListenError: an address cannot be bound.
         """
-        await self.server.start()
+        await self.server.bind()
         log.info("qmp-exporter %s listens on %s", __version__, ", ".join(self.server.bound))
         if os.geteuid() == 0:
             log.warning("qmp-exporter runs as root, which it does not need")
@@ -126,10 +126,13 @@ class App:
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self.supervisor.start(tasks)
+                self._ready = True
+                await self.server.start()  # not before a page shows all VMs
                 tasks.create_task(self._tick())
                 loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hung_up()))
-                self._ready = True
                 started()
+        except BaseExceptionGroup as group:
+            raise first(group) from group
         finally:
             self._ready = False
             loop.remove_signal_handler(signal.SIGHUP)

@@ -13,7 +13,7 @@ from qmp_exporter import __doc__ as description
 from qmp_exporter import __version__
 from qmp_exporter.config.flags import FLAGS
 from qmp_exporter.config.load import checks, load, settings
-from qmp_exporter.errors import ConfigError, QmpExporterError
+from qmp_exporter.errors import ConfigError, QmpExporterError, first
 from qmp_exporter.telemetry import logs
 
 
@@ -80,18 +80,10 @@ def _until_signalled(work: Coroutine[object, object, object]) -> int:
         except asyncio.CancelledError:
             return 0
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first(group) from group
         return 0
 
     return asyncio.run(run())
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error inside groups of errors."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -114,3 +114,11 @@ class LostError(SessionError):
     def __init__(self, cause: str, detail: str) -> None:
         super().__init__(detail)
         self.cause = cause
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error inside groups of errors."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

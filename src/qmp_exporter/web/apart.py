@@ -30,8 +30,8 @@ class Apart:
         """The addresses really bound, as URLs or ``unix:PATH``; empty before ``start``."""
         return self._server.bound
 
-    async def start(self) -> None:
-        """Bind every address, then serve.
+    async def bind(self) -> None:
+        """Bind every address; nobody is served yet.
 
         Raises:
             ListenError: an address cannot be bound; none is left bound then.
@@ -39,10 +39,20 @@ class Apart:
         self._loop = asyncio.new_event_loop()
         self._thread.start()
         try:
-            await self._there(self._server.start())
+            await self._there(self._server.bind())
         except BaseException:
             self._end()
             raise
+
+    async def start(self) -> None:
+        """Serve; bind first, if that was not done.
+
+        Raises:
+            ListenError: an address cannot be bound; none is left bound then.
+        """
+        if self._loop is None:
+            await self.bind()
+        await self._there(self._server.start())
 
     async def stop(self) -> None:
         """Let requests under way finish, within seconds; nothing where it was not started."""

@@ -57,6 +57,7 @@ class Server:
         self._addresses = tuple(addresses)
         self._max_connections = max_connections
         self._rejected = rejected
+        self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._runner = web.AppRunner(
             app,
@@ -72,23 +73,34 @@ class Server:
             shutdown_timeout=_ABORT / 4,
         )
 
-    async def start(self) -> None:
-        """Bind every address, then serve.
+    async def bind(self) -> None:
+        """Bind every address; nobody is served yet.
 
         Raises:
             ListenError: an address cannot be bound; none is left bound then.
         """
-        sockets: list[socket.socket] = []
         try:
             for address in self._addresses:
-                sockets += await bind(address)
-            await self._runner.setup()
-            self.bound = tuple(url(sock) for sock in sockets)
-            while sockets:
-                self._listeners.append(await self._listen(sockets.pop(0)))
+                self._sockets += await bind(address)
         except BaseException:
-            for sock in sockets:
-                sock.close()
+            await self.stop()
+            raise
+        self.bound = tuple(url(sock) for sock in self._sockets)
+
+    async def start(self) -> None:
+        """Serve; bind first, if that was not done.
+
+        Raises:
+            ListenError: an address cannot be bound; none is left bound then.
+        """
+        if not self._sockets:
+            await self.bind()
+        try:
+            await self._runner.setup()
+            while self._sockets:
+                self._listeners.append(await self._listen(self._sockets[0]))
+                self._sockets.pop(0)
+        except BaseException:
             await self.stop()
             raise
 
@@ -100,7 +112,10 @@ class Server:
         """
         for listener in self._listeners:
             listener.close()
+        for sock in self._sockets:
+            sock.close()
         self._listeners.clear()
+        self._sockets.clear()
         for address in self._addresses:
             if isinstance(address, UnixAddress):
                 with contextlib.suppress(OSError):  # a file left behind must not keep us here
