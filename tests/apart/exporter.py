@@ -29,6 +29,9 @@ from qmp_exporter.qmp.timing import Timing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from qmp_exporter.model.inputs import Input
+    from qmp_exporter.model.vm import VM, Step
+
 
 FLOOD = "flood"
 """The name of the VM whose events are not timed."""
@@ -138,23 +141,16 @@ def hold_to_no_traceback(log: Path) -> None:
 # ---- the program
 
 
-class Delays:
-    """A sink that keeps how late each event was applied, but those of one VM."""
+def timed(app: App, delays: list[float]) -> None:
+    """Keep how late each event is applied, but those of one VM."""
+    taken = app.page.take  # the last sink
 
-    name = "delays"
-
-    def __init__(self) -> None:
-        self.kept: list[float] = []
-
-    def take(self, vm: str, given: object, *_: object) -> None:
-        """Keep it."""
+    def take(vm: str, given: Input, before: VM, step: Step) -> None:
+        taken(vm, given, before, step)
         if isinstance(given, Event) and vm != FLOOD:
-            self.kept.append(time.time() - given.time)
+            delays.append(time.time() - given.time)
 
-    def add(self, *_: object) -> None:
-        """Do nothing; as for the other two."""
-
-    rename = forget = add
+    app.page.take = take  # type: ignore[method-assign]
 
 
 async def main() -> None:
@@ -168,8 +164,8 @@ async def main() -> None:
         **given["settings"],
     )
     app = App(settings, timing=Timing(**given["timing"]))
-    delays = Delays()
-    app.sinks = (*app.sinks, delays)
+    delays: list[float] = []
+    timed(app, delays)
     started = asyncio.Event()
 
     async def url() -> str:
@@ -177,7 +173,8 @@ async def main() -> None:
         return app.server.bound[0]
 
     async def since() -> list[float]:
-        found, delays.kept = delays.kept, []
+        found = delays[:]
+        delays.clear()
         return found
 
     running = asyncio.create_task(app.run(started.set))
