@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -109,10 +109,9 @@ class Fleet(msgspec.Struct, frozen=True):
         ends: of them, by cause.
         heard: events that the witnesses heard.
         counted: those that the exporter counted.
-        missed: by VM and event, what a witness heard and the exporter did not count; below 0 where
-            it is the other way.
+        missed: by VM and event, what a witness heard and the exporter did not count, but for the
+            last event of a QEMU that was killed, perhaps before it had told both.
         misjudged: by VM and cause, ends of it less those that the exporter counted.
-        killed: VMs that ended by SIGKILL at least once.
         found: seconds from the start of each QEMU until it was shown as up.
     """
 
@@ -122,7 +121,6 @@ class Fleet(msgspec.Struct, frozen=True):
     counted: int
     missed: dict[str, dict[str, float]]
     misjudged: dict[str, dict[str, float]]
-    killed: dict[str, int]
     found: list[float]
 
 
@@ -134,6 +132,7 @@ class _Slot:
         self.name = name
         self.heard: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
+        self.last: Counter[str] = Counter()  # events of those that were killed
         self.found: list[float] = []
         self._ear_path = place / f"{name}.ear"
         ear = ("-qmp", f"unix:{name}.ear,server=on,wait=off")
@@ -165,6 +164,8 @@ class _Slot:
         await ENDS[cause](self._machine)
         await self._machine.wait()
         await listening
+        if cause == "crash":
+            self.last.update(ear.names[-1:])
         if cause == "watchdog" and not any(
             event["event"] == "WATCHDOG" and event["data"]["action"] == "poweroff"
             for event in ear.heard
@@ -244,7 +245,6 @@ async def fleet(place: Path, *, vms: int, seconds: float, seed: int) -> Fleet:
         counted=int(counted),
         misjudged={slot.name: wrong for slot in slots if (wrong := _misjudged(slot, page))},
         missed={name: events for name, events in missed.items() if events},
-        killed={slot.name: slot.ends["crash"] for slot in slots if slot.ends["crash"]},
         found=[seconds for slot in slots for seconds in slot.found],
     )
 
@@ -258,12 +258,15 @@ def ended(page: Page) -> dict[str, float]:
 
 
 def _missed(slot: _Slot, page: Page) -> dict[str, float]:
-    counted: dict[str, Any] = {
-        event: number for (event,), number in page.rows("qemu_events_total", vm=slot.name).items()
-    }
-    names = counted.keys() | slot.heard.keys()
-    found = {name: slot.heard[name] - counted.get(name, 0) for name in names}
-    return {name: number for name, number in found.items() if number}
+    rows = page.rows("qemu_events_total", vm=slot.name)
+    counted = Counter({event: int(number) for (event,), number in rows.items()})
+    found: dict[str, float] = {}
+    for event in slot.heard | counted:
+        missed = slot.heard[event] - counted[event]
+        # One more than was heard has to be the very last of one that was killed, too.
+        if not -slot.ends["crash"] <= missed <= slot.last[event]:
+            found[event] = missed
+    return found
 
 
 def _misjudged(slot: _Slot, page: Page) -> dict[str, float]:

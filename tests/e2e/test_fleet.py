@@ -21,12 +21,11 @@ async def test_counts_are_those_of_the_witnesses(place: Path) -> None:
     found = await fleet(place, vms=6, seconds=10, seed=1)
     assert found.lives >= 6
     assert found.misjudged == {}
-    for vm, events in found.missed.items():
-        assert sum(abs(number) for number in events.values()) <= found.killed.get(vm, 0), vm
+    assert found.missed == {}
 
 
 async def test_the_second_exporter_takes_over(place: Path) -> None:
     """While the first is served the second is busy, and at most one waits; then it is served."""
     for turn in await turns(place, ((15, SIGKILL), (2, SIGTERM))):
         assert turn.waiting[0] <= 1
-        assert turn.takeover < 40
+        assert turn.takeover < 15
