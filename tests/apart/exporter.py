@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,16 +142,18 @@ def hold_to_no_traceback(log: Path) -> None:
 # ---- the program
 
 
-def timed(app: App, delays: list[float]) -> None:
-    """Keep how late each event is applied, but those of one VM."""
+def timed(app: App) -> list[float]:
+    """Return a list to which is added how late each event is applied, but those of one VM."""
+    found: list[float] = []
     taken = app.page.take  # the last sink
 
     def take(vm: str, given: Input, before: VM, step: Step) -> None:
         taken(vm, given, before, step)
         if isinstance(given, Event) and vm != FLOOD:
-            delays.append(time.time() - given.time)
+            found.append(time.time() - given.time)
 
     app.page.take = take  # type: ignore[method-assign]
+    return found
 
 
 async def main() -> None:
@@ -164,8 +167,7 @@ async def main() -> None:
         **given["settings"],
     )
     app = App(settings, timing=Timing(**given["timing"]))
-    delays: list[float] = []
-    timed(app, delays)
+    delays = cache(partial(timed, app))  # from the first question on, lest they are what grows
     started = asyncio.Event()
 
     async def url() -> str:
@@ -173,8 +175,8 @@ async def main() -> None:
         return app.server.bound[0]
 
     async def since() -> list[float]:
-        found = delays[:]
-        delays.clear()
+        found = delays()[:]
+        delays().clear()
         return found
 
     running = asyncio.create_task(app.run(started.set))
