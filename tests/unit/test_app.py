@@ -273,7 +273,7 @@ async def test_the_loop_goes_on_while_a_thread_renders() -> None:
 async def test_a_storm_does_not_keep_a_large_page_from_being_rendered() -> None:
     """What changes while a page is rendered is for the next one."""
     async with exporting() as it:
-        for at in range(1000):
+        for at in range(100):
             watch(it.app, at)
         scrape = asyncio.create_task(it.client.get("/metrics"))
         while not scrape.done():
@@ -281,8 +281,8 @@ async def test_a_storm_does_not_keep_a_large_page_from_being_rendered() -> None:
             await asyncio.sleep(0)
         async with await scrape as response:
             text = await response.text()
-    assert text.count("\nqemu_up{") == 1000
-    assert text.count("\n") > 100_000
+    assert text.count("\nqemu_up{") == 100
+    assert text.count("\n") > 10_000
 
 
 def test_counting_goes_on_while_a_thread_renders() -> None:

@@ -44,11 +44,19 @@ _ERRORS: Final[dict[int | None, type[SessionError]]] = {
 _SERVING: Final = frozenset({CONNECTED, CONNECTING})
 
 
-async def dial(target: Target, table: UnixTable, limit: float) -> socket.socket:
+async def dial(
+    target: Target, table: UnixTable, limit: float, since: float = float("-inf")
+) -> socket.socket:
     """Return a connected socket.
 
     A unix monitor that serves a client is not dialled at all: the attempt would stay in its
     backlog, and three of them shut its owner out.
+
+    Args:
+        target: the monitor.
+        table: the kernel's table of unix sockets.
+        limit: seconds for a connection over TCP.
+        since: monotonic seconds of the dial before, which the table must show.
 
     Raises:
         SessionError: of the kind that tells what is known of the monitor.
@@ -56,7 +64,7 @@ async def dial(target: Target, table: UnixTable, limit: float) -> socket.socket:
     if target.tcp:
         return await _dial_tcp(target.address, limit)
     try:
-        if not _SERVING.isdisjoint(table.states(target.address)):
+        if not _SERVING.isdisjoint(table.states(target.address, since)):
             raise BusyError("it serves another client")
         with ExitStack() as undo:
             kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK

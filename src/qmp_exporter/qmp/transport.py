@@ -57,6 +57,7 @@ class Dialling:
         self._context = context
         self._seen: tuple[int, int, int] | None = None
         self._nap: asyncio.Task[None] | None = None
+        self._dialled_at = float("-inf")
 
     async def connection(self) -> Connection:
         """Dial, and return an open connection.
@@ -65,7 +66,9 @@ class Dialling:
             SessionError: of the kind that tells what is known of the monitor.
         """
         self._seen = fingerprint(self._target)
-        sock = await dial(self._target, self._context.table, self._context.timing.connect)
+        context = self._context
+        sock = await dial(self._target, context.table, context.timing.connect, self._dialled_at)
+        self._dialled_at = monotonic()
         return await opened(Connection(sock, self._target, self._context))
 
     async def pause(self, attempt: int, state: TargetState) -> bool:
@@ -78,7 +81,7 @@ class Dialling:
         wait = min(timing.last_retry, timing.first_retry * 2 ** min(attempt - 1, 10))
         if state is TargetState.BUSY:
             # The table says when it is free, without a dial; else only a dial can tell.
-            shown = self._context.table.states(self._target.address)
+            shown = self._context.table.states(self._target.address, self._dialled_at)
             wait = min(wait, timing.busy_look) if shown else timing.busy_retry
         deadline = monotonic() + wait * random.uniform(0.75, 1.0)  # noqa: S311 - not all at once
         while (left := deadline - monotonic()) > 0:

@@ -33,12 +33,16 @@ class UnixTable:
         self._age = _TABLE_AGE
         self._states: dict[str, list[int]] = {}
 
-    def states(self, path: str) -> tuple[int, ...]:
+    def states(self, path: str, since: float = float("-inf")) -> tuple[int, ...]:
         """Return the states of all sockets of ``path``; empty where the table does not show it.
 
         Where the path goes through links, the table may have it with or without them.
+
+        Args:
+            path: of the sockets.
+            since: monotonic seconds of something that it must show.
         """
-        if monotonic() - self._read_at > self._age:
+        if monotonic() - self._read_at > self._age or self._read_at <= since:
             began = monotonic()
             self._read()
             self._age = max(_TABLE_AGE, _SHARE * (monotonic() - began))

@@ -174,3 +174,14 @@ def test_a_long_table_is_not_read_all_the_time(
     assert table.states("/run/qemu/web01.sock")
     clock[0] += 0.2
     assert not table.states("/run/qemu/web01.sock")
+
+
+def test_what_was_done_since_it_was_read_is_seen(tmp_path: Path) -> None:
+    """A dial of ours is a reason to look again, however young the table is."""
+    (tmp_path / "unix").write_bytes(TABLE)
+    table = UnixTable(tmp_path / "unix")
+    before = time.monotonic()
+    assert table.states("/run/qemu/web01.sock")
+    (tmp_path / "unix").write_bytes(b"")
+    assert table.states("/run/qemu/web01.sock", before)
+    assert not table.states("/run/qemu/web01.sock", time.monotonic())
