@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
+LAST = "migrate-set-capabilities"
 STRANGE = 'a "b" \\c\n\u2028 \x1b[31m'
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -60,6 +61,8 @@ async def running(tmp_path: Path) -> AsyncIterator[Exporter]:
         await it.until(
             lambda page: len(page.rows("qmp_exporter_decode_errors_total")) == 2, "both VMs"
         )
+        last = ("qmp_exporter_command_duration_seconds_count", {"command": LAST})
+        await it.until(lambda page: page[last] == 2, "all answers")
         yield it
 
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from integration.exporter import exporting
 from recorder import strangers
 
@@ -80,6 +82,7 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.timeout(600)
 async def test_half_a_million_events_are_counted_and_leave_memory_as_it_was(
     tmp_path: Path,
 ) -> None:
@@ -124,6 +127,6 @@ async def test_half_a_million_events_are_counted_and_leave_memory_as_it_was(
 
 async def counted(app: object, number: int) -> None:
     """Wait until so many events are counted."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while app.metrics.value("vm", "qemu_events_total") < number:  # type: ignore[attr-defined]  # noqa: ASYNC110
             await asyncio.sleep(0.05)

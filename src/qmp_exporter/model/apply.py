@@ -38,15 +38,15 @@ from qmp_exporter.model.vm import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from qmp_exporter.catalog.spec import LastValue, Values
+    from qmp_exporter.catalog.spec import LastValue
 
 
 MAX_READINGS: Final = 256
 """Label sets of one gauge that an event sets, for one VM."""
 
-_BALLOON: Final = ("qemu_balloon_actual_bytes", ())
+_BALLOON: Final = "qemu_balloon_actual_bytes"
 
 
 def apply(vm: VM, given: Input) -> Step:
@@ -74,22 +74,18 @@ def _event(vm: VM, event: Event) -> Step:
 
 def _set(step: Step, event: Event) -> Step:
     """Return the step with the gauges that the event sets."""
-    vm = step.vm
-    readings, changes = vm.readings, step.changes
+    vm, changes = step.vm, step.changes
     for name, field, labels in _GAUGES[event.spec.name]:
-        key = (name, tuple(label_text(read(event.data)) for read in labels))
-        old = readings.get(key)
+        values = tuple(label_text(read(event.data)) for read in labels)
+        rows = vm.readings.get(name, {})
+        old = rows.get(values)
         if old is not None and event.time < old.time:
             continue  # delayed by QEMU's rate limit, overtaken by a newer one
-        if old is None and _crowded(readings, name):
+        if old is None and len(rows) >= MAX_READINGS:
             changes = (*changes, Overflowed(name))
             continue
-        readings = {**readings, key: Reading(+field(event.data), event.time)}
-    return Step(msgspec.structs.replace(vm, readings=readings), changes, step.asks)
-
-
-def _crowded(readings: Mapping[tuple[str, Values], Reading], name: str) -> bool:
-    return sum(other == name for other, _ in readings) >= MAX_READINGS
+        vm = vm.reading(name, values, Reading(+field(event.data), event.time))
+    return Step(vm, changes, step.asks)
 
 
 def _compiled(
@@ -135,8 +131,7 @@ def _reply(vm: VM, reply: Reply) -> Step:  # noqa: PLR0911 - a return for each k
             found = ((f"{c.host} {c.port}", c.channel_type == SPICE_MAIN) for c in channels)
             return Step(_seen(vm, Protocol.SPICE, clients(found)))
         case Balloon(actual=actual):
-            readings = {**vm.readings, _BALLOON: Reading(actual, reply.time)}
-            return Step(msgspec.structs.replace(vm, readings=readings))
+            return Step(vm.reading(_BALLOON, (), Reading(actual, reply.time)))
         case None if reply.command == Ask.STATUS:
             stops, changes = vm.stops.settle(None, reply.now, migrating=False)
             return Step(msgspec.structs.replace(vm, stops=stops), changes)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 REBOOT_BURST: Final = 1.0
 """Seconds, by QEMU's stamps, in which further RESETs belong to the same reboot."""
 
-_PASS: Final = ("qemu_migration_pass", ())
+_PASSES: Final = "qemu_migration_pass"
 _NOBODY: Final = Peer()
 _ASKS: Final = {Protocol.VNC: Ask.VNC, Protocol.SPICE: Ask.SPICE}
 _ARRIVING: Final = frozenset({"inmigrate", ""})  # or not known yet
@@ -169,8 +169,7 @@ def _migration(vm: VM, event: Event) -> Step:
     vm = msgspec.structs.replace(vm, migration=migration)
     if migration.open and changes and migration.role is Role.SOURCE:
         # QEMU 11 does not send the first pass: do not show the last one of the migration before.
-        readings = {**vm.readings, _PASS: Reading(0, event.time)}
-        vm = msgspec.structs.replace(vm, readings=readings)
+        vm = vm.reading(_PASSES, (), Reading(0, event.time))
     if migration.open or not changes:
         return Step(vm, changes)
     if migration.role is Role.DESTINATION:

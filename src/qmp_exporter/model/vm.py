@@ -65,7 +65,7 @@ class VM(msgspec.Struct, frozen=True):
         migration: the migration under way, or the last one.
         displays: its clients, for the protocols that it serves.
         disks: its disks.
-        readings: values of gauges set by events, by metric and labels.
+        readings: values of gauges set by events, by metric, then by labels.
         unobserved: seconds in which events may have been missed.
         asked: commands that are not answered yet.
     """
@@ -81,7 +81,7 @@ class VM(msgspec.Struct, frozen=True):
     migration: Migration = Migration()
     displays: Mapping[Protocol, Clients] = {}
     disks: Disks = Disks()
-    readings: Mapping[tuple[str, Values], Reading] = {}
+    readings: Mapping[str, Mapping[Values, Reading]] = {}
     unobserved: Clock = Clock()
     asked: frozenset[Ask] = frozenset()
 
@@ -94,6 +94,11 @@ class VM(msgspec.Struct, frozen=True):
     def ended(self) -> bool:
         """Whether it was seen, and its process is gone."""
         return self.identity is not None and not self.alive
+
+    def reading(self, metric: str, labels: Values, reading: Reading) -> VM:
+        """Return the VM with another value of a gauge."""
+        rows = {**self.readings.get(metric, {}), labels: reading}
+        return msgspec.structs.replace(self, readings={**self.readings, metric: rows})
 
     def disk_of(self, error: IoError) -> str:
         """Return the name of the disk that an event speaks of."""

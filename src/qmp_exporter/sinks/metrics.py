@@ -306,8 +306,8 @@ def _read(series: Series, metric: VmMetric, now: float) -> str:
     elif metric is LAST_EVENT:
         rows = () if series.last_event is None else (((), series.last_event),)
     else:
-        readings = series.vm.readings.items()
-        rows = [(key[1], reading.value) for key, reading in readings if key[0] == metric.name]
+        readings = series.vm.readings.get(metric.name, {})
+        rows = [(values, reading.value) for values, reading in readings.items()]
     return series.lines(metric.name, labels, rows)
 
 

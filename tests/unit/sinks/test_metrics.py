@@ -89,8 +89,8 @@ class Reference(Collector):
             elif metric.field == "time":
                 rows = [] if series.last_event is None else [((), series.last_event)]
             else:
-                readings = series.vm.readings.items()
-                rows = [(key[1], r.value) for key, r in readings if key[0] == metric.name]
+                readings = series.vm.readings.get(metric.name, {})
+                rows = [(values, r.value) for values, r in readings.items()]
             yield from (((name, *values), value) for values, value in rows)
 
     @staticmethod
