@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 from pathlib import Path
@@ -16,6 +17,11 @@ CONNECTING: Final = 2
 
 _TABLE_AGE: Final = 0.1  # seconds for which the table is good enough
 _SHARE: Final = 20  # at most one part in so many of the time goes into reading it
+# Num RefCount Protocol Flags Type St Inode Path. Anybody may give a socket a name with line feeds,
+# which the kernel prints as they are: what they make is most often no row, and must do no harm.
+_ROW: Final = re.compile(
+    r"[0-9A-Fa-f]+: +(?:[0-9A-F]+ +){4}(?P<state>[0-9A-F]{2}) +[0-9]+ (?P<path>.+)", re.DOTALL
+)
 _START_TIME: Final = 19  # field 22 of /proc/PID/stat, counted from field 3: proc(5)
 
 
@@ -56,11 +62,10 @@ class UnixTable:
             text = self._path.read_text(errors="surrogateescape")
         except OSError:
             text = ""  # no such table here: nothing is shown
-        for line in text.splitlines()[1:]:
-            # Num RefCount Protocol Flags Type St Inode Path
-            fields = line.split(None, 7)
-            if len(fields) == 8:  # noqa: PLR2004 - with a path
-                self._states.setdefault(fields[7], []).append(int(fields[5], 16))
+        for line in text.split("\n")[1:]:
+            found = _ROW.fullmatch(line)
+            if found:
+                self._states.setdefault(found["path"], []).append(int(found["state"], 16))
         self._read_at = monotonic()
 
 

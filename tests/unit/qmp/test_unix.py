@@ -185,3 +185,11 @@ def test_what_was_done_since_it_was_read_is_seen(tmp_path: Path) -> None:
     (tmp_path / "unix").write_bytes(b"")
     assert table.states("/run/qemu/web01.sock", before)
     assert not table.states("/run/qemu/web01.sock", time.monotonic())
+
+
+def test_a_name_with_line_feeds_does_no_harm(tmp_path: Path) -> None:
+    """Anybody may bind one, and the kernel prints it as it is: no other row is lost."""
+    name = b"@a\n1 2 3 4 5 zz 7 /run/qemu/web01.sock\n\x0b\x1c\n: : : : : : : :\n\n"
+    forged = b"0000000000000000: 00000002 00000000 00010000 0001 01 99 " + name
+    (tmp_path / "unix").write_bytes(TABLE.replace(b"Path\n", b"Path\n" + forged, 1))
+    assert UnixTable(tmp_path / "unix").states("/run/qemu/web01.sock") == (1, CONNECTED)
