@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import grp
 import logging
 import os
@@ -44,9 +43,7 @@ MAX_GREETING: Final = 1024
 """Connections of which it is not known yet who they are."""
 
 PAUSE: Final = 1.0
-"""Seconds without taking connections, where there are no descriptors left."""
-
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Seconds without taking connections after one could not be taken."""
 
 
 class Listener:
@@ -88,8 +85,8 @@ class Listener:
         _remove_stale(where.path, self._context.table)
         with contextlib.ExitStack() as undo:
             kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-            sock = undo.enter_context(socket.socket(socket.AF_UNIX, kind))
             try:
+                sock = undo.enter_context(socket.socket(socket.AF_UNIX, kind))
                 os.fchmod(sock.fileno(), 0o600)  # nobody else may, until it is whose it is to be
                 sock.bind(where.path)
                 undo.callback(Path(where.path).unlink, missing_ok=True)
@@ -124,10 +121,9 @@ class Listener:
             while True:
                 try:
                     sock, _ = await loop.sock_accept(self._socket)
-                except OSError as err:
-                    if err.errno in _NO_DESCRIPTORS:
-                        log.warning("%s: %s", self.listening.path, err.strerror)
-                        await asyncio.sleep(PAUSE)
+                except OSError as err:  # no descriptors left, or a security module refuses
+                    log.warning("%s: %s", self.listening.path, err.strerror)
+                    await asyncio.sleep(PAUSE)
                     continue
                 task = asyncio.create_task(self._greet(sock))
                 self._greeting.add(task)
@@ -258,11 +254,11 @@ def _remove_stale(path: str, table: UnixTable) -> None:
 
 
 def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
             sock.connect(path)
-        except ConnectionRefusedError:
-            return False
-        except OSError as err:
-            raise ListenError(f"{path}: cannot listen: {err.strerror}") from err
-        return True
+    except ConnectionRefusedError:
+        return False
+    except OSError as err:
+        raise ListenError(f"{path}: cannot listen: {err.strerror}") from err
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import grp
 import os
 import pwd
@@ -353,3 +354,43 @@ async def test_a_fault_of_ours_is_logged_and_the_next_one_is_taken(
     assert [r.getMessage() for r in caplog.records if r.exc_info] == [
         f"{path}: a fault of the exporter"
     ]
+
+
+async def test_without_descriptors_it_cannot_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is said as any other reason, also where a stale socket is to be looked at."""
+
+    def none(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "stale"))
+    for name in ("new", "stale"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module.socket, "socket", none)
+            with pytest.raises(ListenError, match="Too many open files"):
+                listener_at(tmp_path / name, Notes()).open()
+
+
+async def test_what_cannot_be_taken_is_not_tried_without_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as where a security module refuses: all others have their turns."""
+    tries = 0
+
+    async def refused(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        assert tries < 100, "the event loop is blocked"
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", refused, raising=False)
+    listener = listener_at(tmp_path / "hub", Notes())
+    listener.open()
+    task = asyncio.create_task(listener.run())
+    await until(lambda: tries, "a try")
+    task.cancel()
+    await asyncio.wait((task,))
+    listener.close()
+    assert task.cancelled()
