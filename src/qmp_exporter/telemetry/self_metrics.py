@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from bisect import bisect_left
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -68,10 +69,11 @@ class Histogram:
 class SelfMetrics(Collector):
     """The values of ``OWN_METRICS``.
 
-    Written on the event loop, collected in any thread.
+    Counters are added to and all is collected in any thread; the rest is written on the event loop.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._specs = {spec.name: spec for spec in OWN_METRICS}
         self._numbers: dict[str, dict[Values, float]] = {name: {} for name in self._specs}
         self._histograms: dict[str, dict[Values, Histogram]] = {name: {} for name in self._specs}
@@ -89,9 +91,10 @@ class SelfMetrics(Collector):
                 self.histogram(spec.name)
 
     def add(self, name: str, amount: float, *labels: str) -> None:
-        """Add to a counter or gauge."""
+        """Add to a counter or gauge; from any thread."""
         rows = self._numbers[name]
-        rows[labels] = rows.get(labels, 0) + amount
+        with self._lock:
+            rows[labels] = rows.get(labels, 0) + amount
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
+import threading
 from importlib.metadata import version
 
 import pytest
@@ -123,3 +125,24 @@ def test_something_may_be_added_while_it_is_collected() -> None:
         for _ in family.samples:
             own.add("qmp_exporter_http_rejected_total", 1, f"new {family.name}")
             own.histogram("qmp_exporter_command_duration_seconds", f"c {family.name}").observe(1)
+
+
+def test_no_thread_loses_what_another_adds() -> None:
+    """Lines of the log are suppressed in any thread: the counter has them all, and never falls."""
+    own, name, each = SelfMetrics(), "qmp_exporter_log_lines_suppressed_total", 20_000
+
+    def work() -> None:
+        for _ in range(each):
+            own.add(name, 1)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert values(own)[name, ()] == 4 * each
