@@ -72,19 +72,26 @@ class Watch:
         for folder in self._watches.keys() - set(wanted):
             self._drop(folder)
         for folder in wanted:
-            if folder not in self._watches:
-                self._add(folder)
+            self._add(folder)
 
     def _add(self, folder: str) -> None:
+        """Watch what is at this path now: a folder made again is another one.
+
+        Of one that is watched already the kernel returns the same watch.
+        """
         mask = asyncinotify.Mask
         events = (
             mask.CREATE | mask.DELETE | mask.MOVED_TO | mask.MOVED_FROM | mask.ATTRIB
             | mask.DELETE_SELF | mask.MOVE_SELF | mask.ONLYDIR
         )  # fmt: skip
         try:
-            self._watches[folder] = self._inotify.add_watch(folder, events)
+            watch = self._inotify.add_watch(folder, events)
         except OSError as err:
             log.debug("%s is not watched: %s", folder, err)
+            return
+        if self._watches.get(folder, watch) is not watch:
+            self._drop(folder)
+        self._watches[folder] = watch
 
     def _drop(self, folder: str) -> None:
         watch = self._watches.pop(folder)

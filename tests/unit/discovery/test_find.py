@@ -120,3 +120,25 @@ async def test_many_changes_are_one_scan(tmp_path: Path, monkeypatch: pytest.Mon
         async with listening(tmp_path / "last.qmp"):
             await finds.until(tmp_path / "first.qmp", tmp_path / "last.qmp")
         assert finds.scans - before < 50
+
+
+async def test_a_folder_made_again_is_watched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no scan saw it missing, and where it was renamed with the one above it."""
+    monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
+    folder = tmp_path / "above/run"
+    folder.mkdir(parents=True)
+    async with searching(f"{folder}/*.qmp") as finds:
+        async with listening(folder / "first.qmp"):
+            await finds.until(folder / "first.qmp")
+        await finds.until()
+        folder.rmdir()
+        folder.mkdir()
+        async with listening(folder / "second.qmp"):
+            await finds.until(folder / "second.qmp")
+        await finds.until()
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        async with listening(folder / "third.qmp"):
+            await finds.until(folder / "third.qmp")
