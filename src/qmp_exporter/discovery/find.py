@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from qmp_exporter.discovery.scan import Found
 
+
+log = logging.getLogger(__name__)
 
 SCAN_EVERY: Final = 5.0
 """Seconds between two scans that nothing called for."""
@@ -46,13 +49,21 @@ class Search:
         self._limit = limit
         self._found = found
         self._took = 0.0
+        self._failed = False
         self._due = asyncio.Event()
         self._watch = Watch(self._due.set)
 
     async def once(self) -> None:
-        """Scan now."""
+        """Scan now; a scan that fails changes nothing."""
         began = monotonic()
-        found, near = await asyncio.to_thread(self._scan)
+        try:
+            found, near = await asyncio.to_thread(self._scan)
+        except Exception as err:  # such as too many folders in one another for `**`
+            if not self._failed:
+                log.exception("the search for monitors failed", exc_info=err)
+            self._failed = True
+            return
+        self._failed = False
         self._took = monotonic() - began
         self._watch.follow(near)
         self._found(found)

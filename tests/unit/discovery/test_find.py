@@ -142,3 +142,26 @@ async def test_a_folder_made_again_is_watched_again(
         folder.mkdir()
         async with listening(folder / "third.qmp"):
             await finds.until(folder / "third.qmp")
+
+
+async def test_a_scan_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next one is made when it is due; of some in a row, one is told."""
+    monkeypatch.setattr(find, "SCAN_EVERY", 0.01)
+    loop, failures = asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+    def fail(*_: object) -> None:
+        loop.call_soon_threadsafe(failures.release)
+        raise RecursionError
+
+    async with searching(f"{tmp_path}/*.qmp") as finds, listening(tmp_path / "web.qmp"):
+        await finds.until(tmp_path / "web.qmp")
+        with monkeypatch.context() as patch:
+            patch.setattr(find, "scan", fail)
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(3):
+                    await failures.acquire()
+        async with listening(tmp_path / "next.qmp"):
+            await finds.until(tmp_path / "web.qmp", tmp_path / "next.qmp")
+    assert [r.message for r in caplog.records] == ["the search for monitors failed"]
