@@ -78,7 +78,7 @@ class App:
         timing: Timing = Timing(),  # noqa: B008 - frozen
         reread: Callable[[], Settings] | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings = self._begun = settings
         self._timing = timing
         self._reread = reread
         self.own = SelfMetrics()
@@ -154,10 +154,10 @@ class App:
             if self._reread is not None:  # a long file takes its time
                 settings = await asyncio.to_thread(self._reread)
             self.supervisor.apply(settings, self._context(settings))
-        except QmpExporterError:
+        except Exception:
             self._reloaded(successful=False)
             raise
-        fixed = [key for key in FIXED if getattr(settings, key) != getattr(self.settings, key)]
+        fixed = [key for key in FIXED if getattr(settings, key) != getattr(self._begun, key)]
         if fixed:
             keys = [flag.key for flag in FLAGS if flag.setting in fixed]
             log.warning("changed, and takes a restart: %s", ", ".join(keys))
@@ -181,7 +181,7 @@ class App:
         """Return what the landing page shows; thread-safe, as what is known of a VM is frozen."""
         now = monotonic()
         links = (
-            (self.settings.telemetry_path, "Metrics"),
+            (self._begun.telemetry_path, "Metrics"),
             ("/-/healthy", "Health"),
             ("/-/ready", "Readiness"),
         )
@@ -218,6 +218,8 @@ class App:
             await self.reload()
         except QmpExporterError as err:
             log.error("the configuration stays as it was: %s", err)  # noqa: TRY400 - one line
+        except Exception:  # the watch over the VMs goes on, whatever it is
+            log.exception("the configuration was not read again: a fault of the exporter")
 
     def _reloaded(self, *, successful: bool) -> None:
         self.own.set("qmp_exporter_config_last_reload_successful", float(successful))

@@ -198,3 +198,30 @@ async def test_what_takes_a_restart_is_said(caplog: pytest.LogCaptureFixture) ->
         assert "takes a restart: web.listen_address, web.telemetry_path" in caplog.text
         assert it.app.metrics.label_sets == 7
         assert it.app.supervisor._settings.vm_grace == 1.0
+
+
+async def test_a_fault_while_reading_ends_nothing(tmp_path: Path) -> None:
+    """Whatever it is that fails, the VMs stay watched, and the metric tells."""
+
+    def fail() -> Settings:
+        raise OSError("what nobody thought of")
+
+    async with FakeMonitor(tmp_path / "a.sock", name="a") as monitor, exporting(monitor) as it:
+        await it.until_state("a", "connected")
+        it.app._reread = fail
+        os.kill(os.getpid(), signal.SIGHUP)
+        page = await it.until(lambda page: page[SUCCESSFUL] == 0, "the metric")
+        assert page.state("a") == "connected"
+
+
+async def test_what_takes_a_restart_is_told_until_then(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page links to what is served; what is as at the start again is not told."""
+    caplog.set_level(logging.WARNING)
+    told = "changed, and takes a restart: web.telemetry_path"
+    async with FakeMonitor(tmp_path / "a.sock") as monitor, exporting(monitor) as it:
+        for path, times in (("/other", 1), ("/other", 2), ("/metrics", 2)):
+            await reload(it, telemetry_path=path)
+            assert [record.message for record in caplog.records].count(told) == times
+            assert ("/metrics", "Metrics") in it.app.overview().links
