@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import msgspec
 from qmp_exporter.catalog.states import LostCause, TargetState
 from qmp_exporter.discovery.find import Search
 from qmp_exporter.discovery.scan import Found
+from qmp_exporter.errors import ListenError
 from qmp_exporter.model.inputs import Link
 from qmp_exporter.qmp.listen import Listener
 from qmp_exporter.qmp.session import Observer, Session
@@ -54,6 +56,7 @@ class Supervisor:
         self._own = own
         self._tasks: asyncio.TaskGroup
         self._watches: dict[str, _Watch] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
         self._search: asyncio.Task[None] | None = None
         self._skipped: frozenset[str] = frozenset()
@@ -84,11 +87,17 @@ class Supervisor:
         """
         known = self._listeners
         opened = self._opened([one for one in settings.listeners if one.path not in known])
+        changed: list[tuple[Listener, Listening]] = []
         try:
             for listening in settings.listeners:
                 if listening.path in known:
-                    known[listening.path][0].change(listening)
+                    listener, _ = known[listening.path]
+                    changed.append((listener, listener.listening))
+                    listener.change(listening)
         except BaseException:
+            for listener, was in changed:
+                with suppress(ListenError):
+                    listener.change(was)
             for listener in opened:
                 listener.close()
             raise
@@ -123,8 +132,8 @@ class Supervisor:
 
     # ---- monitors that are dialled
 
-    def _dial(self, target: Target, after: asyncio.Task[None] | None = None) -> None:
-        self._begin(target, Dialling(target, self._context), after)
+    def _dial(self, target: Target) -> None:
+        self._begin(target, Dialling(target, self._context))
 
     def _claim(self, target: Target) -> None:
         """Watch a monitor as the settings want it now."""
@@ -140,7 +149,7 @@ class Supervisor:
                 link = Link(TargetState.CONNECTING, time(), monotonic(), lost=LostCause.RELOAD)
                 self._pipeline.feed(target.address, link)
             self._pipeline.retarget(target)
-            self._dial(target, after=watch.task)
+            self._dial(target)
 
     def _new_search(self) -> Search | None:
         """Return the search for what the settings want; none if there is nothing to look for."""
@@ -263,22 +272,38 @@ class Supervisor:
 
     # ---- both
 
-    def _begin(
-        self, target: Target, transport: Transport, after: asyncio.Task[None] | None = None
-    ) -> None:
+    def _begin(self, target: Target, transport: Transport) -> None:
         observer = _Observer(self._pipeline, target.address)
         session = Session(target, observer, transport, self._context)
-        task = self._tasks.create_task(_run(session, after), name=target.address)
+        run = _run(session, self._ending.get(target.address))
+        task = self._tasks.create_task(run, name=target.address)
         self._watches[target.address] = _Watch(target, session, task)
 
     def _end(self, address: str) -> None:
-        self._watches.pop(address).task.cancel()
+        watch = self._watches.pop(address)
+        watch.task.cancel()
+        ended = self._tasks.create_task(_ended(watch, self._ending.get(address)))
+        self._ending[address] = ended
+
+        def forget(_: object) -> None:
+            if self._ending.get(address) is ended:
+                del self._ending[address]
+
+        ended.add_done_callback(forget)
 
 
 async def _run(session: Session, after: asyncio.Task[None] | None) -> None:
     if after is not None:  # a monitor serves one client
         await asyncio.wait((after,))
     await session.run()
+
+
+async def _ended(watch: _Watch, before: asyncio.Task[None] | None) -> None:
+    """Return when a watch that was cancelled, and those of its monitor before it, have let go."""
+    try:
+        await asyncio.wait((watch.task, before) if before else (watch.task,))
+    finally:
+        await watch.session.transport.close()  # of a task that was cancelled before it began
 
 
 class _Watch(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -17,12 +18,17 @@ from qmp_exporter.config.settings import Settings
 from qmp_exporter.discovery.pattern import Pattern
 from qmp_exporter.errors import ConfigError, ListenError
 from qmp_exporter.model.target import Listening, Target
+from qmp_exporter.qmp import transport
+from qmp_exporter.qmp.connection import Connection
+from qmp_exporter.qmp.transport import DialledIn
 from unit.qmp.watching import until
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from qmp_exporter.errors import LostError
 
 SUCCESSFUL = "qmp_exporter_config_last_reload_successful"
 TIMESTAMP = "qmp_exporter_config_last_reload_success_timestamp_seconds"
@@ -225,3 +231,87 @@ async def test_what_takes_a_restart_is_told_until_then(
             await reload(it, telemetry_path=path)
             assert [record.message for record in caplog.records].count(told) == times
             assert ("/metrics", "Metrics") in it.app.overview().links
+
+
+async def test_all_sockets_to_dial_in_are_changed_or_none(tmp_path: Path) -> None:
+    """One that cannot be as it is wanted leaves those before it as they were."""
+    first, second = Listening(str(tmp_path / "1")), Listening(str(tmp_path / "2"))
+    async with exporting(listeners=(first, second)) as it:
+        wanted = (
+            msgspec.structs.replace(first, mode=0o666),
+            msgspec.structs.replace(second, group="no-such-group"),
+        )
+        with pytest.raises(ListenError):
+            await reload(it, listeners=wanted)
+        assert (tmp_path / "1").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("between", ["renamed", "removed"])
+async def test_a_monitor_is_not_dialled_before_it_was_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    """However fast the configurations follow one another: it would wait behind ourselves."""
+    gate, closing = asyncio.Event(), asyncio.Event()
+    close = Connection.close
+
+    async def slow(connection: Connection) -> LostError:
+        closing.set()
+        await gate.wait()
+        return await close(connection)
+
+    async with (
+        FakeMonitor(tmp_path / "a.sock", name="a") as monitor,
+        FakeMonitor(tmp_path / "z.sock", name="z") as other,
+        exporting(monitor, other) as it,
+    ):
+        where = target(monitor)
+        await it.until_state("a", "connected")
+        await it.until_state("z", "connected")
+        monkeypatch.setattr(Connection, "close", slow)
+        dialled: list[Target] = []
+        dial = transport.dial
+
+        async def noted(target: Target, *rest: Any) -> Any:
+            dialled.append(target)
+            return await dial(target, *rest)
+
+        monkeypatch.setattr(transport, "dial", noted)
+        if between == "renamed":
+            named = msgspec.structs.replace(where, name="b")
+            await reload(it, targets=(named, target(other)))
+        else:
+            await reload(it, targets=(target(other),))
+            await it.until(lambda page: page.vms() == {"z"}, "a to be forgotten")
+        await closing.wait()
+        for name in "cd":
+            named = msgspec.structs.replace(where, name=name)
+            await reload(it, targets=(named, target(other)))
+            for _ in range(20):  # turns of the loop, in which one that does not wait dials
+                await asyncio.sleep(0)
+        assert not dialled
+        gate.set()
+        page = await it.until_state("d", "connected")
+        assert page.vms() == {"d", "z"}
+        assert not it.app.supervisor._ending
+
+
+async def test_what_dialled_in_as_its_socket_went_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that ends before it began lets go of the connection that it was handed."""
+    hub = Listening(str(tmp_path / "hub"))
+    async with exporting(listeners=(hub,)) as it:
+        supervisor = it.app.supervisor
+        take = DialledIn.take
+
+        def last(transport: DialledIn, connection: Connection) -> None:
+            take(transport, connection)
+            it.app.supervisor.apply(
+                msgspec.structs.replace(it.app.settings, listeners=()), supervisor._context
+            )
+
+        monkeypatch.setattr(DialledIn, "take", last)
+        async with FakeDialler(tmp_path / "hub") as qemu:
+            await qemu.wait_negotiated()
+            await until(lambda: not supervisor._watches and not supervisor._listeners, "it to go")
+            await qemu.wait_disconnected()

@@ -41,7 +41,7 @@ class Transport(Protocol):
         """Look at once whether there is something new."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything; idempotent."""
 
 
 class Dialling:
@@ -168,10 +168,11 @@ class DialledIn:
         """Do nothing: QEMU comes by itself."""
 
     async def close(self) -> None:
-        """Let go of the process, and of a connection that was never asked for."""
+        """Let go of the process, and of a connection that was never asked for; idempotent."""
         self._let_go()
-        if self._taken is not None:
-            await self._taken.close()
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            await taken.close()
 
     def _process_ended(self) -> None:
         self._let_go()
