@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,8 @@ class Search:
         self._found = found
         self._took = 0.0
         self._failed = False
+        # Its own, which no slow name server and no scan of a file system that hangs can take.
+        self._thread = ThreadPoolExecutor(1, "qmp-exporter-scan")
         self._due = asyncio.Event()
         self._watch = Watch(self._due.set)
 
@@ -57,7 +60,8 @@ class Search:
         """Scan now; a scan that fails changes nothing."""
         began = monotonic()
         try:
-            found, near = await asyncio.to_thread(self._scan)
+            loop = asyncio.get_running_loop()
+            found, near = await loop.run_in_executor(self._thread, self._scan)
         except Exception as err:  # such as too many folders in one another for `**`
             if not self._failed:
                 log.exception("the search for monitors failed", exc_info=err)
@@ -65,7 +69,7 @@ class Search:
             return
         self._failed = False
         self._took = monotonic() - began
-        self._watch.follow(near)
+        await self._watch.follow(near)
         self._found(found)
 
     def _scan(self) -> tuple[Found, set[str]]:
@@ -88,5 +92,6 @@ class Search:
                 self._due.clear()
                 await self.once()
         finally:
+            self._thread.shutdown(wait=False, cancel_futures=True)
             watching.cancel()
             await asyncio.wait((watching,))

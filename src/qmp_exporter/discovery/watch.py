@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 MAX_FOLDERS: Final = 1024
 """Folders watched; the kernel's own limit for a user is often 8192, of all programs."""
 
+AT_ONCE: Final = 64
+"""Folders of one turn of the event loop: about a millisecond."""
+
 
 class Watch:
     """Watches folders, and calls back when something in them may have changed.
@@ -64,15 +67,19 @@ class Watch:
             self._inotify = None
             self._watches.clear()
 
-    def follow(self, folders: Iterable[str]) -> None:
-        """Watch these folders, and no others."""
+    async def follow(self, folders: Iterable[str]) -> None:
+        """Watch these folders, and no others; others have turns of the event loop meanwhile."""
         if self._inotify is None:
             return
         wanted = sorted(folders)[:MAX_FOLDERS]
         for folder in self._watches.keys() - set(wanted):
             self._drop(folder)
-        for folder in wanted:
+        for number, folder in enumerate(wanted, 1):
             self._add(folder)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if self._inotify is None:
+                    return
 
     def _add(self, folder: str) -> None:
         """Watch what is at this path now: a folder made again is another one.

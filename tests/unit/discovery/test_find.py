@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -165,3 +166,20 @@ async def test_a_scan_that_fails_changes_nothing(
         async with listening(tmp_path / "next.qmp"):
             await finds.until(tmp_path / "web.qmp", tmp_path / "next.qmp")
     assert [r.message for r in caplog.records] == ["the search for monitors failed"]
+
+
+async def test_threads_that_others_hold_delay_no_scan(tmp_path: Path) -> None:
+    """Such as those that look up names of hosts, at a server that does not answer."""
+    answered = threading.Event()
+    held = [asyncio.create_task(asyncio.to_thread(answered.wait)) for _ in range(64)]
+    await asyncio.sleep(0)  # they begin
+    try:
+        async with (
+            listening(tmp_path / "web.qmp"),
+            asyncio.timeout(PATIENCE),
+            searching(f"{tmp_path}/*.qmp") as finds,
+        ):
+            await finds.until(tmp_path / "web.qmp")
+    finally:
+        answered.set()
+        await asyncio.wait(held)
