@@ -44,7 +44,8 @@ SIGHUP the file is read again; a file with a fault changes nothing, and the log 
   unless it is in quotes: `mode: "0600"`.
 - Paths that do not begin with `/` start in the folder of the file. (Those of flags and variables
   start in the working directory.)
-- In a glob, `*` and `?` do not match a slash; `**` between two slashes is any number of folders.
+- In a glob, `*` and `?` do not match a slash; `**` between two slashes is any number of folders,
+  without hidden ones and links to folders.
 - The file is UTF-8, of at most 1 MiB.
 
 [`src/qmp_exporter/config/schema.json`](../src/qmp_exporter/config/schema.json) is its JSON Schema,

@@ -118,18 +118,19 @@ class App:
         Raises:
             ListenError: an address cannot be bound.
         """
+        loop, hung_up = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, hung_up.set)
         await self.server.bind()
         log.info("qmp-exporter %s listens on %s", __version__, ", ".join(self.server.bound))
         if os.geteuid() == 0:
             log.warning("qmp-exporter runs as root, which it does not need")
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self.supervisor.start(tasks)
                 self._ready = True
                 await self.server.start()  # not before a page shows all VMs
                 tasks.create_task(self._tick())
-                loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hung_up()))
+                tasks.create_task(self._reload_on(hung_up))
                 started()
         except BaseExceptionGroup as group:
             raise first(group) from group
@@ -211,15 +212,22 @@ class App:
             await asyncio.sleep(TICK)
             now = self._turned_at = monotonic()
             lag.observe(max(0.0, now - due))
-            self.supervisor.tick(now)
+            try:
+                self.supervisor.tick(now)
+            except Exception:
+                log.exception("a fault of the exporter")
 
-    async def _hung_up(self) -> None:
-        try:
-            await self.reload()
-        except QmpExporterError as err:
-            log.error("the configuration stays as it was: %s", err)  # noqa: TRY400 - one line
-        except Exception:  # the watch over the VMs goes on, whatever it is
-            log.exception("the configuration was not read again: a fault of the exporter")
+    async def _reload_on(self, hung_up: asyncio.Event) -> None:
+        """Reload on each SIGHUP; of those that come meanwhile, once."""
+        while True:
+            await hung_up.wait()
+            hung_up.clear()
+            try:
+                await self.reload()
+            except QmpExporterError as err:
+                log.error("the configuration stays as it was: %s", err)  # noqa: TRY400 - one line
+            except Exception:
+                log.exception("a fault of the exporter: the configuration may be half read")
 
     def _reloaded(self, *, successful: bool) -> None:
         self.own.set("qmp_exporter_config_last_reload_successful", float(successful))

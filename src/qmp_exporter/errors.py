@@ -14,7 +14,7 @@
         ├── UnreachableError   connecting    it is not reached, and that says nothing of QEMU
         ├── UnresponsiveError  unresponsive  it greeted, then did not answer
         ├── NotQmpError        not-qmp       what answers does not speak QMP
-        └── LostError          eof, reset, protocol, error   the connection ended
+        └── LostError          a LostCause   the connection ended
 
 ``reason`` is stable: it is a label value of metrics and a key of log lines.
 """
@@ -106,7 +106,7 @@ class LostError(SessionError):
     """An established connection ended.
 
     Attributes:
-        cause: ``eof``, ``reset``, ``protocol`` or ``error``; a label value.
+        cause: one of ``catalog.states.LostCause``; a label value.
     """
 
     reason = "lost"

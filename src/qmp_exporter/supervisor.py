@@ -126,6 +126,9 @@ class Supervisor:
         """Look after what only time changes; ``now`` in monotonic seconds."""
         for watch in self._watches.values():
             watch.session.tick(now)
+        for listener, task in list(self._listeners.values()):
+            if listener.missing:
+                self._listen_again(listener, task)
         most = self._settings.max_targets
         for address in self._pipeline.expire(now - self._settings.vm_grace, most):
             self._end(address)
@@ -220,6 +223,16 @@ class Supervisor:
         task.add_done_callback(lambda _: listener.close())
         self._listeners[path] = listener, task
 
+    def _listen_again(self, listener: Listener, task: asyncio.Task[None]) -> None:
+        """Make the socket anew whose path somebody took away; its connections stay."""
+        try:
+            opened = self._opened((listener.listening,))
+        except ListenError as err:
+            listener.miss(str(err))
+            return
+        task.cancel()
+        self._listen(opened[0])
+
     def _leave_listeners(self, wanted: set[str]) -> None:
         for path in self._listeners.keys() - wanted:
             _, task = self._listeners.pop(path)
@@ -241,10 +254,11 @@ class Supervisor:
             transport = DialledIn(self._context.timing)
             self._begin(target, transport)
         else:
-            assert isinstance(watch.session.transport, DialledIn)  # noqa: S101 - by its address
-            transport = watch.session.transport
-            if not transport.free or self._pipeline.fleet.vm(address).watched:
+            found = watch.session.transport
+            watched = self._pipeline.fleet.vm(address).watched
+            if not isinstance(found, DialledIn) or not found.free or watched:
                 return "duplicate"
+            transport = found
         transport.take(connection)
         return ""
 

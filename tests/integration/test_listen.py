@@ -180,3 +180,32 @@ async def test_the_next_exporter_takes_over(path: Path) -> None:
                 await it.until_state("vm", "connected")
             await qemu.wait_disconnected()
             assert "hub.sock" not in set(os.listdir(path.parent))  # noqa: PTH208 - names
+
+
+async def test_a_socket_that_was_taken_away_is_made_again(path: Path) -> None:
+    """By somebody who cleans up: those who are connected stay, others can dial in again."""
+    async with exporting(listeners=(Listening(str(path)),)) as it, FakeDialler(path) as qemu:
+        await it.until_state("vm", "connected")
+        path.unlink()  # noqa: ASYNC240 - it takes no time
+        await it.until(lambda _: path.exists(), "the socket")
+        page = await it.scrape()
+        assert page["qmp_exporter_connects_total", {"vm": "vm"}] == 1
+        await qemu.drop()
+        await it.until(lambda p: p["qmp_exporter_connects_total", {"vm": "vm"}] == 2, "it")
+
+
+async def test_a_path_that_somebody_else_took_is_left_to_them(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once; when it is free again, it is ours again."""
+    async with exporting(listeners=(Listening(str(path)),)) as it:
+        path.unlink()  # noqa: ASYNC240 - it takes no time
+        path.touch()  # noqa: ASYNC240 - as above
+        await it.until(lambda _: "taken away" in caplog.text, "the warning")
+        before = it.app._turned_at
+        await it.until(lambda _: it.app._turned_at > before + 0.1, "some ticks")
+        assert caplog.text.count("taken away") == 1
+        assert path.read_text() == ""  # noqa: ASYNC240 - as above
+        path.unlink()  # noqa: ASYNC240 - as above
+        async with FakeDialler(path):
+            await it.until_state("vm", "connected")

@@ -350,6 +350,25 @@ async def test_the_lag_of_the_loop_is_measured() -> None:
         )
 
 
+async def test_no_fault_of_a_tick_ends_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the next tick comes."""
+    async with exporting() as it:
+        tick, faults = it.app.supervisor.tick, [ValueError("a fault")]
+
+        def failing(now: float) -> None:
+            if faults:
+                raise faults.pop()
+            tick(now)
+
+        monkeypatch.setattr(it.app.supervisor, "tick", failing)
+        await it.until(lambda _: not faults, "the fault")
+        before = it.app._turned_at
+        await it.until(lambda _: it.app._turned_at > before, "the next tick")
+    assert "a fault of the exporter" in caplog.text
+
+
 async def test_an_address_that_cannot_be_bound_ends_it_and_leaves_nothing() -> None:
     """The error names it; no session is begun."""
     async with exporting() as it:

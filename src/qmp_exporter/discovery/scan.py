@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from glob import iglob
+from glob import escape, iglob
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -69,7 +69,27 @@ def _paths(pattern: Pattern) -> Iterator[str]:
     if pattern.exact:
         yield pattern.path
     else:
-        yield from sorted(iglob(pattern.path, recursive=True))  # noqa: PTH207 - thousands of them
+        yield from sorted(set(_matches(pattern.path)))
+
+
+def _matches(glob: str) -> Iterator[str]:
+    """Yield the paths that a glob matches now, some perhaps more than once.
+
+    Links to folders are not followed below ``**``, as two that lead in circles make paths without
+    end; and nothing is looked for where a path would be too long for a socket.
+    """
+    head, found, tail = f"{glob}/".partition("/**/")
+    if not found:
+        yield from iglob(glob)  # noqa: PTH207 - thousands of them
+        return
+    for base in iglob(head or "/"):  # noqa: PTH207 - as above
+        for folder, below, _ in os.walk(base):
+            below[:] = [] if len(os.fsencode(folder)) > MAX_PATH else filter(_shown, below)
+            yield from _matches(f"{escape(folder.rstrip('/'))}/{tail.rstrip('/') or '*'}")
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".")
 
 
 def _unfit(path: str, pattern: Pattern) -> str:
@@ -104,7 +124,7 @@ def folders(patterns: Iterable[Pattern]) -> set[str]:
         while _has_magic(fixed):
             fixed = os.path.dirname(fixed)  # noqa: PTH120 - a glob is no path
         found.add(_existing(fixed))
-        found.update(p for p in iglob(parent, recursive=True) if os.path.isdir(p))  # noqa: PTH112, PTH207
+        found.update(p for p in _matches(parent) if os.path.isdir(p))  # noqa: PTH112 - as above
     return found
 
 

@@ -73,6 +73,7 @@ class Listener:
         self._inode: tuple[int, int] | None = None
         self._greeting: set[asyncio.Task[None]] = set()
         self._last: tuple[str, str] | None = None
+        self._missed = False
 
     def open(self) -> None:
         """Bind it; from now on QEMUs can dial in.
@@ -99,6 +100,17 @@ class Listener:
             self._socket, self._users = sock, users
             undo.pop_all()
 
+    @property
+    def missing(self) -> bool:
+        """Whether its path is not its own any more, so that nobody can dial in."""
+        return self._socket is not None and _inode(self.listening.path) != self._inode
+
+    def miss(self, why: str) -> None:
+        """Tell, once, that it cannot be bound again."""
+        if not self._missed:
+            self._missed = True
+            log.warning("%s was taken away, and nobody can dial in: %s", self.listening.path, why)
+
     def change(self, listening: Listening) -> None:
         """Let others dial in, at the same path.
 
@@ -106,6 +118,8 @@ class Listener:
             ListenError: a user or the group is not to be had; then nothing has changed.
         """
         users, group = _users(listening), _group(listening)
+        if self.listening.group and not listening.group:
+            group = os.getegid()
         try:
             os.chown(listening.path, -1, group)
             Path(listening.path).chmod(listening.mode)

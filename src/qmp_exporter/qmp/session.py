@@ -80,27 +80,34 @@ class Session:
         self._context.order.enter(self.target.address)
         try:
             while True:
-                began = monotonic()
                 try:
-                    await self._watch()
-                except LostError as err:
-                    self._link(TargetState.CONNECTING, err, lost=LostCause(err.cause))
-                    # A session that lasted was no failed attempt.
-                    lasted = monotonic() - began > self._context.timing.first_retry
-                    attempt = 0 if lasted else attempt
-                except SessionError as err:
-                    self._link(TargetState(err.reason), err)
-                except Exception as err:
+                    attempt = await self._once(attempt)
+                except Exception:
                     # Whatever one VM brings about, the watch over the others goes on.
                     log.exception("%s: a fault of the exporter", self.target.address)
-                    lost = LostError(LostCause.ERROR, type(err).__name__)
-                    self._link(TargetState.CONNECTING, lost, lost=LostCause.ERROR)
-                attempt += 1
-                if await self.transport.pause(attempt, self._state):
-                    attempt = 0
+                    await asyncio.sleep(self._context.timing.last_retry)
         finally:
             self._context.order.leave(self.target.address)
             await self.transport.close()
+
+    async def _once(self, attempt: int) -> int:
+        """Watch for the length of a connection, then wait; return how many attempts failed."""
+        began = monotonic()
+        try:
+            await self._watch()
+        except LostError as err:
+            self._link(TargetState.CONNECTING, err, lost=LostCause(err.cause))
+            # A session that lasted was no failed attempt.
+            lasted = monotonic() - began > self._context.timing.first_retry
+            attempt = 0 if lasted else attempt
+        except SessionError as err:
+            self._link(TargetState(err.reason), err)
+        except Exception as err:
+            log.exception("%s: a fault of the exporter", self.target.address)
+            lost = LostError(LostCause.ERROR, type(err).__name__)
+            self._link(TargetState.CONNECTING, lost, lost=LostCause.ERROR)
+        attempt += 1
+        return 0 if await self.transport.pause(attempt, self._state) else attempt
 
     def tick(self, now: float) -> None:
         """Look after a connection that is quiet; called about once a second."""

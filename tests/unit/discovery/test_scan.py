@@ -134,3 +134,42 @@ def test_the_folders_to_watch_are_those_where_a_socket_can_appear(tmp_path: Path
     }
     assert folders([Pattern(f"{tmp_path}/no/such/*.qmp")]) == {str(tmp_path)}
     assert folders([Pattern("/no-such-folder/x.qmp")]) == {"/"}
+
+
+def test_links_that_lead_in_circles_are_no_way(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Two of them make more paths than can be counted; what is there is found once."""
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to(tmp_path)
+    found = [listen(tmp_path / "deep" / "vm.qmp"), listen(tmp_path / "vm.qmp")]
+    patterns = [Pattern(f"{tmp_path}/**/*.qmp")]
+    assert list(scan(patterns, 10).targets) == found
+    assert folders(patterns) >= {str(tmp_path), str(tmp_path / "deep")}
+
+
+def test_a_tree_without_end_is_not_searched_beyond_the_longest_path(tmp_path: Path) -> None:
+    """No socket can be bound below it."""
+    folder = tmp_path
+    for _ in range(60):
+        folder = folder / "deeper"
+        folder.mkdir()
+    found = folders([Pattern(f"{tmp_path}/**/*.qmp")])
+    assert MAX_PATH < max(map(len, found)) < MAX_PATH + 3 * len("/deeper")
+
+
+def test_a_folder_that_looks_like_a_glob_is_one_folder(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Names are the host's; below ** they are taken as they are."""
+    found = [listen(tmp_path / "[ab]" / "x.qmp"), listen(tmp_path / "a" / "y.qmp")]
+    assert list(scan([Pattern(f"{tmp_path}/**/*.qmp")], 10).targets) == found
+
+
+def test_everything_below_is_meant_by_two_stars_at_the_end(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """Also what is in the folder itself; hidden folders are left out."""
+    listen(tmp_path / ".hidden" / "z")
+    found = [listen(tmp_path / "sub" / "y"), listen(tmp_path / "x")]
+    assert list(scan([Pattern(f"{tmp_path}/**")], 10).targets) == found

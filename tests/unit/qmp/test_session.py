@@ -667,6 +667,26 @@ async def test_a_new_socket_is_tried_soon_again_if_it_is_not_ready(tmp_path: Pat
             assert session._state is TargetState.REFUSED
 
 
+async def test_no_fault_of_ours_ends_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor, with it, that over all other monitors; also one in the wait between two attempts."""
+    faults = [ValueError("a fault")]
+    pause = Dialling.pause
+
+    async def failing(self: Dialling, attempt: int, state: TargetState) -> bool:
+        if faults:
+            raise faults.pop()
+        return await pause(self, attempt, state)
+
+    monkeypatch.setattr(Dialling, "pause", failing)
+    async with watching(tmp_path / "vm.sock") as (_, notes):
+        await notes.state(TargetState.GONE)
+        async with FakeMonitor(tmp_path / "vm.sock"):
+            await notes.state(TargetState.CONNECTED)
+    assert "a fault of the exporter" in caplog.text
+
+
 async def test_a_session_that_lasted_is_no_failed_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
