@@ -105,14 +105,16 @@ async def churned(place: Path, *, vms: int, seconds: float, seed: int = 1) -> Ch
 
 async def gone(exporter: Subject) -> Page:
     """Wait until nothing is left of any VM."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            page = await exporter.scrape("qemu_up", "qmp_exporter_target_state")
-            if not page.vms():
-                page = await exporter.scrape()
-                assert page.vms() == set()
-                return page
-            await asyncio.sleep(0.2)
+    ends = time.monotonic() + PATIENCE
+    page = await exporter.scrape()
+    while page.vms() and time.monotonic() < ends:
+        await asyncio.sleep(0.2)
+        page = await exporter.scrape("qemu_up", "qmp_exporter_target_state")
+    left = {vm: page.state(vm) for vm in page.vms()}
+    assert not left, f"left after {PATIENCE} s: {left}"
+    page = await exporter.scrape()
+    assert page.vms() == set()
+    return page
 
 
 async def scraped(exporter: Subject, times: list[float]) -> None:
