@@ -291,10 +291,11 @@ class Supervisor:
         session = Session(target, observer, transport, self._context)
         run = _run(session, self._ending.get(target.address))
         task = self._tasks.create_task(run, name=target.address)
-        self._watches[target.address] = _Watch(target, session, task)
+        self._watches[target.address] = _Watch(target, session, task, observer)
 
     def _end(self, address: str) -> None:
         watch = self._watches.pop(address)
+        watch.observer.deaf = True
         watch.task.cancel()
         ended = self._tasks.create_task(_ended(watch, self._ending.get(address)))
         self._ending[address] = ended
@@ -326,6 +327,7 @@ class _Watch(msgspec.Struct, frozen=True):
     target: Target
     session: Session
     task: asyncio.Task[None]
+    observer: _Observer
 
 
 class _Observer(Observer):
@@ -334,9 +336,14 @@ class _Observer(Observer):
     def __init__(self, pipeline: Pipeline, address: str) -> None:
         self._pipeline = pipeline
         self._address = address
+        self.deaf = False
 
     def feed(self, given: Input) -> tuple[Ask, ...]:
+        if self.deaf:  # the session ends; the address may be another one's
+            return ()
         return self._pipeline.feed(self._address, given)
 
     def decode_error(self, event: str) -> None:
+        if self.deaf:
+            return
         self._pipeline.decode_error(self._address, event)

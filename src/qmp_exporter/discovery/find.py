@@ -49,7 +49,7 @@ class Search:
         self._beside = tuple(map(Pattern, beside))
         self._limit = limit
         self._found = found
-        self._took = 0.0
+        self._took, self._scanned_at = 0.0, 0.0
         self._failed = False
         # Its own, which no slow name server and no scan of a file system that hangs can take.
         self._thread = ThreadPoolExecutor(1, "qmp-exporter-scan")
@@ -68,7 +68,8 @@ class Search:
             self._failed = True
             return
         self._failed = False
-        self._took = monotonic() - began
+        self._scanned_at = monotonic()
+        self._took = self._scanned_at - began
         await self._watch.follow(near)
         self._found(found)
 
@@ -86,7 +87,8 @@ class Search:
                     async with asyncio.timeout(SCAN_EVERY):
                         await self._due.wait()
                     # Where scanning takes long, no more than half of the time goes into it.
-                    await asyncio.sleep(max(SETTLE, self._took))
+                    rest = self._scanned_at + self._took - monotonic()
+                    await asyncio.sleep(max(SETTLE, rest))
                 except TimeoutError:
                     pass
                 self._due.clear()

@@ -50,11 +50,14 @@ def scan(patterns: Iterable[Pattern], limit: int) -> Found:
     """
     targets: dict[str, Target] = {}
     skipped: dict[str, str] = {}
+    eye = _Eye()
     for pattern in patterns:
         for path in _paths(pattern):
             if path in targets:
                 continue
-            reason = _unfit(path, pattern)
+            reason = eye.unfit(path, pattern)
+            if reason is None:
+                continue
             target = None if reason else pattern.target(path)
             if target is None:
                 skipped[path] = reason or "no-name"
@@ -92,21 +95,40 @@ def _shown(name: str) -> bool:
     return not name.startswith(".")
 
 
-def _unfit(path: str, pattern: Pattern) -> str:
-    """Return why a path is no target, empty if it is one."""
-    if pattern.exact:
+class _Eye:
+    """Looks at paths; what it has to know of a folder it finds out once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def unfit(self, path: str, pattern: Pattern) -> str | None:
+        """Return why a path is no target, empty if it is one, None if nothing is there any more."""
+        if pattern.exact:
+            return ""
+        if pattern.excluded(path):
+            return "excluded"
+        if len(os.fsencode(path)) > MAX_PATH:
+            return "path-too-long"
+        try:
+            mode = os.lstat(path).st_mode
+            link = stat.S_ISLNK(mode)
+            mode = os.stat(path).st_mode if link else mode  # noqa: PTH116 - thousands of them
+        except OSError:
+            return "not-a-socket" if os.path.islink(path) else None  # noqa: PTH114 - as above
+        if not stat.S_ISSOCK(mode):
+            return "not-a-socket"
+        if managed(path) or managed(self._real(path, link=link)):
+            return "managed"
         return ""
-    if pattern.excluded(path):
-        return "excluded"
-    if managed(os.path.realpath(path)) or managed(path):
-        return "managed"
-    if len(os.fsencode(path)) > MAX_PATH:
-        return "path-too-long"
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - thousands of them
-    except OSError:
-        return "not-a-socket"  # a link to nowhere, or gone meanwhile
-    return "" if stat.S_ISSOCK(mode) else "not-a-socket"
+
+    def _real(self, path: str, *, link: bool) -> str:
+        """Return a path without links."""
+        if link:
+            return os.path.realpath(path)
+        folder, _, name = path.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder or "/")
+        return f"{self._folders[folder]}/{name}"
 
 
 def folders(patterns: Iterable[Pattern]) -> set[str]:

@@ -79,7 +79,8 @@ class Dialling:
         """
         timing = self._context.timing
         wait = min(timing.last_retry, timing.first_retry * 2 ** min(attempt - 1, 10))
-        if state is TargetState.BUSY:
+        busy = state is TargetState.BUSY and fingerprint(self._target) is not None
+        if busy:
             # The table says when it is free, without a dial; else only a dial can tell.
             shown = self._context.table.states(self._target.address, self._dialled_at)
             wait = min(wait, timing.busy_look) if shown else timing.busy_retry
@@ -90,7 +91,8 @@ class Dialling:
                 await asyncio.wait((self._nap,))
             finally:
                 self._nap.cancel()
-            if not self._target.tcp and fingerprint(self._target) not in (self._seen, None):
+            there = fingerprint(self._target)
+            if (there is None and busy) or there not in (self._seen, None):
                 return True
         return False
 
@@ -196,5 +198,9 @@ async def opened(connection: Connection) -> Connection:
         await connection.open()
     except BaseException:
         await connection.close()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # qemu.qmp raises what the peer did instead, if both come at once.
+            raise asyncio.CancelledError from None
         raise
     return connection

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qmp_exporter.discovery import scan as scan_module
 from qmp_exporter.discovery.pattern import Pattern, expression
 from qmp_exporter.discovery.scan import MAX_PATH, folders, scan
 
@@ -173,3 +174,19 @@ def test_everything_below_is_meant_by_two_stars_at_the_end(
     listen(tmp_path / ".hidden" / "z")
     found = [listen(tmp_path / "sub" / "y"), listen(tmp_path / "x")]
     assert list(scan([Pattern(f"{tmp_path}/**")], 10).targets) == found
+
+
+def test_what_goes_while_it_is_looked_at_is_nothing(
+    tmp_path: Path, listen: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a target nor something to warn of."""
+    there = listen(tmp_path / "a.qmp")
+    matches = scan_module._matches
+
+    def and_more(glob: str) -> Iterator[str]:
+        yield from matches(glob)
+        yield str(tmp_path / "gone.qmp")
+
+    monkeypatch.setattr(scan_module, "_matches", and_more)
+    found = scan([Pattern(f"{tmp_path}/*.qmp")], 10)
+    assert (list(found.targets), found.skipped) == ([there], {})
