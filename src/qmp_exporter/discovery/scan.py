@@ -101,7 +101,9 @@ class _Eye:
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
-    def unfit(self, path: str, pattern: Pattern) -> str | None:
+    def unfit(  # noqa: PLR0911 - a return for each reason
+        self, path: str, pattern: Pattern
+    ) -> str | None:
         """Return why a path is no target, empty if it is one, None if nothing is there any more."""
         if pattern.exact:
             return ""
