@@ -173,8 +173,9 @@ class App:
         """Return the exposition of all metrics and its content type; thread-safe."""
         openmetrics = wants_openmetrics(accept or "")
         encode = openmetrics_exposition.generate_latest if openmetrics else generate_latest
-        vms = self.metrics.render(monotonic(), openmetrics=openmetrics, names=names)
+        # First what the exporter tells of itself: what it has done, the VMs are to show.
         own = encode(self._registry.restricted_registry(names) if names else self._registry)
+        vms = self.metrics.render(monotonic(), openmetrics=openmetrics, names=names)
         body = vms.encode() + own.removesuffix(_EOF)
         return (body + _EOF, OPENMETRICS) if openmetrics else (body, TEXT)
 

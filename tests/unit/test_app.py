@@ -408,3 +408,18 @@ async def test_a_request_cannot_change_anything() -> None:
                 assert r.status in {400, 405, 413}
         async with it.client.get("/nonsense") as response:
             assert response.status == 404
+
+
+def test_a_page_shows_of_the_vms_what_the_exporter_says_it_has_done() -> None:
+    """Events go on while a page is made: its own part is made first."""
+    app = made(1)
+    collect = app.own.collect
+
+    def meanwhile() -> Any:
+        yield from collect()
+        app.pipeline.feed("/run/0.sock", event("RESUME"))
+
+    app.own.collect = meanwhile  # type: ignore[method-assign]
+    shown = page(app)
+    assert shown["qemu_events_total", {"vm": "vm0", "event": "RESUME"}] == 1.0
+    assert shown["qmp_exporter_event_delay_seconds_count"] == 0.0
