@@ -115,7 +115,7 @@ class FakeMonitor:
         self._address = listener.getsockname()
         if self._accept:
             serving = asyncio.create_task(self._serve(listener))
-            self._stack.push_async_callback(_cancel, serving)
+            self._stack.push_async_callback(cancel, serving)
         return self
 
     async def __aexit__(
@@ -213,17 +213,21 @@ class FakeMonitor:
     async def _serve(self, listener: socket.socket) -> None:
         while True:
             connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-            reader, self._writer = await asyncio.open_connection(sock=connection)
-            self.connections += 1
-            try:
-                await self._tell()
-                await self._converse(reader, self._writer)
-            except ConnectionError:
-                pass  # the client, or drop(), was quicker
-            finally:
-                self._writer.transport.abort()
-                self._writer, self._negotiated = None, False
+            await self._attend(*await asyncio.open_connection(sock=connection))
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client until it has gone."""
+        self._writer = writer
+        self.connections += 1
+        try:
             await self._tell()
+            await self._converse(reader, writer)
+        except ConnectionError:
+            pass  # the client, or drop(), was quicker
+        finally:
+            writer.transport.abort()
+            self._writer, self._negotiated = None, False
+        await self._tell()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = Conversation(self._answer)
@@ -273,7 +277,8 @@ def _greeting(version: tuple[int, int, int]) -> bytes:
     return crlf(greeting(version))
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait until it has ended."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -60,6 +60,7 @@ class Supervisor:
         self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
         self._search: asyncio.Task[None] | None = None
         self._skipped: frozenset[str] = frozenset()
+        # Watched by settings that were replaced; the next scan says what still wants them.
         self._unclaimed: set[str] = set()
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
@@ -165,8 +166,9 @@ class Supervisor:
     def _discovered(self, found: Found) -> None:
         """Take what a scan found."""
         named = {target.address for target in self._settings.targets}
+        ours = self._ours(found.targets.keys() - self._watches.keys())
         for address, target in found.targets.items():
-            if address not in named and (address in self._watches or not self._is_ours(address)):
+            if address not in named and address not in ours:
                 self._claim(target)
         for address in named:
             self._watches[address].session.transport.wake()
@@ -179,10 +181,12 @@ class Supervisor:
                 if self._pipeline.leave(address):
                     self._end(address)
 
-    def _is_ours(self, address: str) -> bool:
-        """Whether a path is a socket at which QEMU dials in, which a pattern may match, too."""
-        paths = map(os.path.realpath, self._listeners)
-        return os.path.realpath(address) in paths
+    def _ours(self, new: set[str]) -> set[str]:
+        """Return those at which QEMU dials in, which a pattern may match, too."""
+        if not (new and self._listeners):
+            return set()
+        paths = set(map(os.path.realpath, self._listeners))
+        return {address for address in new if os.path.realpath(address) in paths}
 
     def _settle(self, found: Found) -> None:
         """Leave what was watched by settings that are no more, and is named by none now."""

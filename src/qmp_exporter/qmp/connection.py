@@ -104,13 +104,14 @@ class Connection:
             told = questions.result() if questions.done() else (None,) * len(IDENTITY)
             name, uuid, arch, status = told
             order, address = self._context.order, self.target.address
-            turn = order.turn(address)
+            enough = [crowded]
             if read_as(status, Status, Status("")).status == "inmigrate":
                 # The other end, if it is here, has the better claim to the name of both.
                 order.leave(address)
-                turn = asyncio.get_running_loop().create_future()
+            else:
+                enough.append(order.turn(address))
             await asyncio.wait(
-                (crowded, turn),
+                enough,
                 timeout=self._context.timing.yielding,
                 return_when=asyncio.FIRST_COMPLETED,
             )
