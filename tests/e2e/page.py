@@ -139,7 +139,9 @@ class Exporter:
         return page
 
     async def reads(self, what: Callable[[Page], bool], expected: str = "", name: str = "") -> Page:
-        """Scrape until something is true of the page, and return it.
+        """Scrape until something is true of the page, and return the one after it.
+
+        A page is not of one moment: the VMs are later than what the exporter tells of itself.
 
         Args:
             what: what is to be true.
@@ -150,13 +152,13 @@ class Exporter:
             async with asyncio.timeout(PATIENCE):
                 async for page in self._pages():
                     if what(page):
-                        return page
+                        return await self.page()
         lines = self._last.text.splitlines() if self._last else []
         shown = [line for line in lines if line.startswith(name)]
         pytest.fail("\n".join([f"expected {expected or what}, the page reads:", *shown]))
 
     async def until(self, name: str, value: object, /, **labels: str) -> Page:
-        """Scrape until the one series with these labels has a value, and return the page."""
+        """Scrape until the one series with these labels has a value, and return the page after it."""
         expected = f"{name} {labels} {value}"
         return await self.reads(lambda page: page.value(name, **labels) == value, expected, name)
 

@@ -44,8 +44,8 @@ async def test_machine_is_first(place: Path) -> None:
         assert await machine.status() == "running"
         for _ in range(2):
             async with exporting(listeners=hub(place)) as exporter:
-                page = await exporter.until("qemu_up", 1)
-                assert page.status() == "running"
+                page = await exporter.until("qemu_vm_status", 1, status="running")
+                assert page.value("qemu_up") == 1
                 assert page.rows("qemu_vm_exits_total", "cause") == {}
         assert machine.running
 

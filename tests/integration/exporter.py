@@ -84,14 +84,17 @@ class Exporter:
             return Page(await response.text())
 
     async def until(self, reached: Callable[[Page], Any], what: str) -> Page:
-        """Scrape until a page says something, and return it."""
+        """Scrape until a page says something, and return the one after it.
+
+        A page is not of one moment: the VMs are later than what the exporter tells of itself.
+        """
         page = None
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
                     page = await self.scrape()
                     if reached(page):
-                        return page
+                        return await self.scrape()
                     await asyncio.sleep(0.005)
         except TimeoutError:
             shown = {k: v for k, v in page.samples.items() if v} if page else "nothing"
