@@ -158,7 +158,7 @@ class Exporter:
         pytest.fail("\n".join([f"expected {expected or what}, the page reads:", *shown]))
 
     async def until(self, name: str, value: object, /, **labels: str) -> Page:
-        """Scrape until the one series with these labels has a value, and return the page after it."""
+        """Scrape until the one series with these labels has a value; return the next page."""
         expected = f"{name} {labels} {value}"
         return await self.reads(lambda page: page.value(name, **labels) == value, expected, name)
 

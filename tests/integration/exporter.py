@@ -98,7 +98,8 @@ class Exporter:
                     await asyncio.sleep(0.005)
         except TimeoutError:
             shown = {k: v for k, v in page.samples.items() if v} if page else "nothing"
-            raise AssertionError(f"waited {PATIENCE} s for {what}; found {shown}") from None
+            found = f"{shown}"[:MOST]
+            raise AssertionError(f"waited {PATIENCE} s for {what}; found {found}") from None
 
     async def until_state(self, vm: str, state: str) -> Page:
         """Scrape until a VM's monitor is in a state."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 async def test_a_socket_among_thousands_of_files(place: Path) -> None:
-    """Half of the new sockets are connected within 0.5 s: a scan looks at all that lies there."""
+    """A new socket is connected within 100 ms, though a scan takes longer."""
     found = await crowded(place, files=10_000, sockets=2_000, new=30, idle=20)
     told("A folder of 10 000 files and 2 000 sockets", found)
-    assert sorted(found.found)[len(found.found) // 2] < 0.5
+    assert sorted(found.found)[len(found.found) // 2] < 0.1
 
 
 async def test_a_socket_that_appears(place: Path) -> None:

@@ -50,6 +50,16 @@ class Pattern(msgspec.Struct, frozen=True):
         """Whether a path that the glob matches is to be left out."""
         return any(fnmatchcase(path, exclude) for exclude in self.excludes)
 
+    @property
+    def deep(self) -> bool:
+        """Whether it goes through folders, so that only a scan tells what it matches."""
+        return "**" in self.path
+
+    def shows(self, path: str) -> bool:
+        """Whether it matches a path, where it is not deep."""
+        names, globs = path.split("/"), self.path.split("/")
+        return len(names) == len(globs) and all(map(_matches, names, globs))
+
     def target(self, path: str) -> Target | None:
         """Return the monitor at a path, none where the regular expression is not found in it."""
         groups: dict[str, str] = {}
@@ -65,6 +75,12 @@ class Pattern(msgspec.Struct, frozen=True):
             labels=(*self.labels, *groups.items()),
             migration_events=self.migration_events,
         )
+
+
+def _matches(name: str, glob: str) -> bool:
+    """Whether a name of a file or folder matches, as in the shell: a hidden one only if said."""
+    hidden = name.startswith(".") and not glob.startswith(".")
+    return not hidden and fnmatchcase(name, glob)
 
 
 def managed(path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from glob import escape, iglob
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -66,6 +67,24 @@ def scan(patterns: Iterable[Pattern], limit: int) -> Found:
             else:
                 targets[path] = target
     return Found(targets, skipped)
+
+
+def look(patterns: Iterable[Pattern], paths: Iterable[str]) -> dict[str, Target]:
+    """Return those of some paths that a scan would find, as far as the paths alone tell.
+
+    From the first ``**`` on, patterns are left to a scan.
+    """
+    known = list(takewhile(lambda pattern: not pattern.deep, patterns))
+    found: dict[str, Target] = {}
+    eye = _Eye()
+    for path in paths:
+        for pattern in known:
+            if pattern.shows(path) and eye.unfit(path, pattern) == "":
+                target = pattern.target(path)
+                if target is not None:
+                    found[path] = target
+                    break
+    return found
 
 
 def _paths(pattern: Pattern) -> Iterator[str]:

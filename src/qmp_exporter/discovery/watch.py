@@ -34,10 +34,10 @@ class Watch:
     """Watches folders, and calls back when something in them may have changed.
 
     Args:
-        changed: called on the event loop; many changes at once may be one call.
+        changed: called on the event loop, with the path that may have changed, or nothing.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
         self._inotify: Any = None
         self._watches: dict[str, Any] = {}
@@ -58,9 +58,9 @@ class Watch:
             log.warning("no inotify, new sockets are found by scanning alone: %s", err.strerror)
             return
         try:
-            self._changed()  # to be told the folders
-            async for _ in self._inotify:
-                self._changed()
+            self._changed("")  # to be told the folders
+            async for event in self._inotify:
+                self._changed(str(event.path or ""))
                 await asyncio.sleep(0)
         finally:
             self._inotify.close()

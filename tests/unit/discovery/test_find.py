@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from qmp_exporter.discovery import find, watch
 from qmp_exporter.discovery.find import Search
 from qmp_exporter.discovery.pattern import Pattern
+from qmp_exporter.discovery.scan import scan
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     import pytest
@@ -42,17 +43,24 @@ class Finds:
 
     async def until(self, *paths: Path) -> None:
         """Wait until just these are found."""
+        await self._wait(lambda: self.targets == {str(path) for path in paths})
+
+    async def after(self, scans: int) -> None:
+        """Wait until something was told after so many times."""
+        await self._wait(lambda: self.scans > scans)
+
+    async def _wait(self, what: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
-            while self.targets != {str(path) for path in paths}:
+            while not what():
                 self._scanned.clear()
                 await self._scanned.wait()
 
 
 @asynccontextmanager
-async def searching(pattern: str) -> AsyncIterator[Finds]:
+async def searching(pattern: str, limit: int = 100) -> AsyncIterator[Finds]:
     """Search in the background."""
     finds = Finds()
-    search = Search([Pattern(pattern)], 100, finds.take)
+    search = Search([Pattern(pattern)], limit, finds.take)
     await search.once()
     task = asyncio.create_task(search.run())
     yield finds
@@ -166,6 +174,74 @@ async def test_a_scan_that_fails_changes_nothing(
         async with listening(tmp_path / "next.qmp"):
             await finds.until(tmp_path / "web.qmp", tmp_path / "next.qmp")
     assert [r.message for r in caplog.records] == ["the search for monitors failed"]
+
+
+@asynccontextmanager
+async def slow_scans(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[threading.Event]:
+    """Hold every scan that has looked until the event that it yields is set."""
+    go_on = threading.Event()
+
+    def slow(*args: object) -> Found:
+        found = scan(*args)  # type: ignore[arg-type]
+        go_on.wait(PATIENCE)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(find, "scan", slow)
+        try:
+            yield go_on
+        finally:
+            go_on.set()
+
+
+async def test_what_inotify_names_is_found_before_a_slow_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stays found when a scan that began before it is done; what is gone is gone after it."""
+    monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
+    first, second = tmp_path / "first.qmp", tmp_path / "second.qmp"
+    async with searching(f"{tmp_path}/*.qmp") as finds:
+        async with listening(first):
+            await finds.until(first)
+            async with slow_scans(monkeypatch) as go_on, listening(second):
+                await finds.until(first, second)
+                scans = finds.scans
+                go_on.set()
+                await finds.after(scans)
+                assert finds.targets == {str(first), str(second)}
+            await finds.until(first)
+        await finds.until()
+
+
+async def test_what_inotify_names_is_no_way_around_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more targets than there is room for, those stay that a scan found."""
+    monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
+    b, c = tmp_path / "b.qmp", tmp_path / "c.qmp"
+    async with (
+        searching(f"{tmp_path}/*.qmp", limit=2) as finds,
+        listening(b),
+        listening(c),
+    ):
+        await finds.until(b, c)
+        async with slow_scans(monkeypatch), listening(tmp_path / "a.qmp"):
+            scans = finds.scans
+            await finds.after(scans)
+            assert finds.targets == {str(b), str(c)}
+
+
+async def test_more_than_is_remembered_is_found_by_the_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many paths at once the kernel's names are not kept."""
+    monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
+    monkeypatch.setattr(find, "NAMED", 1)
+    paths = [tmp_path / f"{number}.qmp" for number in range(3)]
+    async with searching(f"{tmp_path}/*.qmp") as finds, AsyncExitStack() as stack:
+        for path in paths:
+            await stack.enter_async_context(listening(path))
+        await finds.until(*paths)
 
 
 async def test_threads_that_others_hold_delay_no_scan(tmp_path: Path) -> None:

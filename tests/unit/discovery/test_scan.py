@@ -10,7 +10,7 @@ import pytest
 
 from qmp_exporter.discovery import scan as scan_module
 from qmp_exporter.discovery.pattern import Pattern, expression
-from qmp_exporter.discovery.scan import MAX_PATH, folders, scan
+from qmp_exporter.discovery.scan import MAX_PATH, folders, look, scan
 
 
 if TYPE_CHECKING:
@@ -190,3 +190,47 @@ def test_what_goes_while_it_is_looked_at_is_nothing(
     monkeypatch.setattr(scan_module, "_matches", and_more)
     found = scan([Pattern(f"{tmp_path}/*.qmp")], 10)
     assert (list(found.targets), found.skipped) == ([there], {})
+
+
+def test_a_look_at_paths_finds_what_a_scan_does(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """With the same names and labels: the first pattern that takes a path says what it is."""
+    patterns = [
+        Pattern(
+            f"{tmp_path}/a/web*", expression(r"(?P<vm>web)-(?P<zone>\w+)"), labels=(("k", "v"),)
+        ),
+        Pattern(f"{tmp_path}/*/*.qmp", excludes=("*/spare.qmp",)),
+        Pattern(f"{tmp_path}/.[h]id/.*"),
+        Pattern(f"{tmp_path}/b/spare.qmp"),
+    ]
+    names = (
+        "a/web-x.qmp",
+        "a/web.qmp",
+        "b/one.qmp",
+        "b/spare.qmp",
+        "b/.dot.qmp",
+        ".hid/.x",
+        "c.qmp",
+    )
+    paths = [listen(tmp_path / name) for name in names]
+    paths += [listen(tmp_path / "qemu-server/100.qmp"), listen(tmp_path / "a/b/deep.qmp")]
+    (tmp_path / "b/link.qmp").symlink_to(paths[0])
+    (tmp_path / "b/file.qmp").touch()
+    every = [str(path) for path in tmp_path.rglob("*")]
+    found = scan(patterns, 100).targets
+    assert look(patterns, every) == found
+    assert {str(tmp_path / name) for name in names} - found.keys() == {
+        str(tmp_path / name) for name in ("b/.dot.qmp", "c.qmp")
+    }
+    assert look(patterns, [f"{tmp_path}/a/gone.qmp"]) == {}
+
+
+def test_a_look_leaves_to_a_scan_what_only_a_scan_can_tell(
+    tmp_path: Path, listen: Callable[[Path], str]
+) -> None:
+    """What two stars match, and what stands behind them, which may be theirs."""
+    path = listen(tmp_path / "a/web.qmp")
+    deep, plain = Pattern(f"{tmp_path}/**", labels=(("k", "v"),)), Pattern(f"{tmp_path}/a/*.qmp")
+    assert look([deep, plain], [path]) == {}
+    assert look([plain, deep], [path]) == scan([plain, deep], 100).targets
