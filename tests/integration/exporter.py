@@ -98,7 +98,7 @@ class Exporter:
                     await asyncio.sleep(0.005)
         except TimeoutError:
             shown = {k: v for k, v in page.samples.items() if v} if page else "nothing"
-            found = f"{shown}"[:MOST]
+            found = f"{shown}"[:4096]
             raise AssertionError(f"waited {PATIENCE} s for {what}; found {found}") from None
 
     async def until_state(self, vm: str, state: str) -> Page:

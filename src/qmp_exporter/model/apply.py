@@ -112,7 +112,11 @@ def _link(vm: VM, link: Link) -> Step:
 
 def _reply(vm: VM, reply: Reply) -> Step:  # noqa: PLR0911 - a return for each kind of reply
     if reply.command in vm.asked:
-        vm = msgspec.structs.replace(vm, asked=vm.asked - {reply.command})
+        again = vm.doubted & {reply.command} if reply.value is not None else frozenset()
+        asked, doubted = vm.asked - {reply.command} | again, vm.doubted - {reply.command}
+        vm = msgspec.structs.replace(vm, asked=asked, doubted=doubted)
+        if again:
+            return Step(vm, (), tuple(again))
     match reply.value:
         case Status(status=status):
             return with_status(vm, status, reply.now)

@@ -20,7 +20,7 @@ from qmp_exporter.model.changes import (
 )
 from qmp_exporter.model.display import SPICE_MAIN, Clients, Peer
 from qmp_exporter.model.inputs import Ask
-from qmp_exporter.model.vm import VM, Reading, Step, asking
+from qmp_exporter.model.vm import VM, Reading, Step, asking, doubting
 
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _stop(vm: VM, event: Event) -> Step:
 def _resume(vm: VM, event: Event) -> Step:
     stops, changes = vm.stops.settle(None, event.now, migrating=False)
     vm = msgspec.structs.replace(
-        vm,
+        doubting(vm, Ask.STATUS),
         status="running",
         stops=msgspec.structs.replace(stops.ended(event.now), shutdown=None),
         ending=None,
@@ -108,7 +108,8 @@ def _shutdown(vm: VM, event: Event) -> Step:
 
 
 def _suspend(vm: VM, _: Event) -> Step:
-    return Step(msgspec.structs.replace(vm, status="suspended"), (Suspended("memory"),))
+    vm = msgspec.structs.replace(doubting(vm, Ask.STATUS), status="suspended")
+    return Step(vm, (Suspended("memory"),))
 
 
 def _suspend_disk(vm: VM, _: Event) -> Step:
@@ -118,7 +119,7 @@ def _suspend_disk(vm: VM, _: Event) -> Step:
 def _wakeup(vm: VM, _: Event) -> Step:
     if vm.status != "suspended":
         return Step(vm)
-    return Step(msgspec.structs.replace(vm, status="running"))
+    return Step(msgspec.structs.replace(doubting(vm, Ask.STATUS), status="running"))
 
 
 def _watchdog(vm: VM, event: Event) -> Step:
@@ -212,6 +213,7 @@ def _closed(vm: VM, protocol: Protocol, key: str) -> Step:
 
 
 def _shown(vm: VM, protocol: Protocol, clients: Clients) -> VM:
+    vm = doubting(vm, _ASKS[protocol])
     return msgspec.structs.replace(vm, displays={**vm.displays, protocol: clients})
 
 

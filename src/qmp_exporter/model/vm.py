@@ -68,6 +68,7 @@ class VM(msgspec.Struct, frozen=True):
         readings: values of gauges set by events, by metric, then by labels.
         unobserved: seconds in which events may have been missed.
         asked: commands that are not answered yet.
+        doubted: those of them whose answer may be older than an event that came before it.
     """
 
     target: TargetState = TargetState.CONNECTING
@@ -84,6 +85,7 @@ class VM(msgspec.Struct, frozen=True):
     readings: Mapping[str, Mapping[Values, Reading]] = {}
     unobserved: Clock = Clock()
     asked: frozenset[Ask] = frozenset()
+    doubted: frozenset[Ask] = frozenset()
 
     @property
     def up(self) -> bool:
@@ -122,15 +124,27 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 ENDING: Final = 1.0
 """Seconds from the loss of a connection to the known end of QEMU that are taken for its ending."""
 
+_NOTHING: Final[frozenset[Ask]] = frozenset()
 GONE: Final = frozenset({TargetState.GONE, TargetState.REFUSED})
 
 
 def asking(vm: VM, changes: tuple[Change, ...], *asks: Ask) -> Step:
-    """Return a step that asks for what is not asked for yet."""
+    """Return a step that asks for what is not asked for yet, and doubts what is."""
+    vm = doubting(vm, *asks)
     new = tuple(ask for ask in asks if ask not in vm.asked)
     if not new:
         return Step(vm, changes)
     return Step(msgspec.structs.replace(vm, asked=vm.asked.union(new)), changes, new)
+
+
+def doubting(vm: VM, *asks: Ask) -> VM:
+    """Return the VM after an event that answers to these may not know of, if they are awaited.
+
+    QEMU sends a reply one turn of its main loop after it made it, and what happens in that turn
+    before it.
+    """
+    doubted = vm.doubted.union(vm.asked.intersection(asks))
+    return vm if doubted == vm.doubted else msgspec.structs.replace(vm, doubted=doubted)
 
 
 def linked(vm: VM, state: TargetState, now: float) -> VM:
@@ -158,7 +172,13 @@ def connected(vm: VM, identity: Identity, time: float, now: float) -> Step:
             readings={},
         )
     vm = msgspec.structs.replace(
-        vm, watched=True, identity=identity, alive=True, ending=None, asked=frozenset()
+        vm,
+        watched=True,
+        identity=identity,
+        alive=True,
+        ending=None,
+        asked=_NOTHING,
+        doubted=_NOTHING,
     )
     return Step(linked(vm, TargetState.CONNECTED, now), (*changes, Connected(fresh)))
 
@@ -166,7 +186,9 @@ def connected(vm: VM, identity: Identity, time: float, now: float) -> Step:
 def lost(vm: VM, state: TargetState, now: float) -> Step:
     """Return the VM after its session ended, the process perhaps alive."""
     stops, changes = vm.stops.settle(None, now, migrating=False)
-    vm = msgspec.structs.replace(vm, watched=False, stops=stops.ended(now), asked=frozenset())
+    vm = msgspec.structs.replace(
+        vm, watched=False, stops=stops.ended(now), asked=_NOTHING, doubted=_NOTHING
+    )
     return Step(linked(vm, state, now), changes)
 
 
@@ -193,7 +215,8 @@ def ended(vm: VM, time: float, now: float) -> Step:
         migration=migration,
         displays={protocol: Clients() for protocol in vm.displays},
         unobserved=unobserved,
-        asked=frozenset(),
+        asked=_NOTHING,
+        doubted=_NOTHING,
     )
     return Step(vm, (*changes, *failed, Exited(cause)))
 

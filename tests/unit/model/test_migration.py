@@ -266,7 +266,7 @@ def test_a_stop_that_is_held_at_the_outcome_waits_for_its_reply() -> None:
     go(watch, "setup", "active")
     watch.feed(event("STOP", at=3))
     go(watch, "completed", at=4)
-    watch.feed(status("postmigrate", 4.5))
+    watch.all(status("finish-migrate", 4.2), status("postmigrate", 4.5))
     assert watch.risen("qemu_vm_stops_total") == {("migration",): 1}
     assert watch.risen("qemu_vm_stopped_seconds_total", 99) == {("migration",): 1.5}
 

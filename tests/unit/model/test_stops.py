@@ -277,18 +277,43 @@ def test_another_stop_settles_the_one_held() -> None:
     watch = running()
     watch.all(announced("watchdog", 1), event("STOP", at=1), event("STOP", at=5))
     assert watch.risen(STOPS) == {("watchdog",): 1}
-    watch.feed(status("io-error", 6))
+    watch.feed(status("watchdog", 6))  # perhaps of the first
+    assert watch.risen(STOPS) == {("watchdog",): 1}
+    watch.feed(status("io-error", 6.5))
     assert watch.risen(STOPS) == {("watchdog",): 1, ("io-error",): 1}
     assert watch.risen(SECONDS, 9) == {("watchdog",): 4, ("io-error",): 4}
 
 
 def test_one_query_at_a_time() -> None:
-    """A STOP asks for the run state; a second one before the answer does not ask again."""
+    """A STOP asks for the run state; a second one before the answer asks after it."""
     watch = running()
     watch.all(event("STOP", at=1), event("RESUME", at=2), event("STOP", at=3))
     assert watch.asks == [Ask.STATUS]
-    watch.all(status("paused", 4), event("RESUME", at=5), event("STOP", at=6))
+    watch.feed(status("paused", 4))
     assert watch.asks == [Ask.STATUS] * 2
+    watch.feed(status("paused", 5))
+    assert watch.asks == [Ask.STATUS] * 2
+
+
+def test_a_run_state_from_before_an_event_is_not_believed() -> None:
+    """QEMU may send the answer after the event, whichever way it goes: it is asked again."""
+    watch = running()
+    watch.all(event("STOP", at=1), event("RESUME", at=2), status("paused", 3))
+    assert watch.value("qemu_vm_running") == 1
+    watch.all(event("STOP", at=4), status("running", 5))
+    assert watch.value("qemu_vm_running") == 0
+    watch.feed(status("io-error", 6))
+    assert watch.asks == [Ask.STATUS] * 3
+    assert watch.risen(STOPS) == {("other",): 1, ("io-error",): 1}
+    assert watch.risen(SECONDS, 9) == {("other",): 1, ("io-error",): 5}
+
+
+def test_an_answer_that_fails_is_not_asked_for_again() -> None:
+    """Doubted or not: a VM that does not answer is not asked for ever."""
+    watch = running()
+    watch.all(event("STOP", at=1), event("RESUME", at=2), status(None, 12))
+    assert watch.asks == [Ask.STATUS]
+    assert watch.vm.asked == watch.vm.doubted == frozenset()
 
 
 def test_a_lost_connection_answers_nothing() -> None:
