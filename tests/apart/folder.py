@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from apart.exporter import Subject
 
 
+NUMBER = "qmp_exporter_targets"
+
+
 class Folder(msgspec.Struct, frozen=True):
     """What was measured.
 
@@ -66,7 +69,9 @@ async def crowded(place: Path, *, files: int, sockets: int, new: int, idle: floa
             page = await exporter.until_state("link", "busy")
             assert page.state("0") == "connected"
             link.unlink()
-            await exporter.until(lambda page: "link" not in page.vms(), "the link to be gone")
+            await exporter.until(
+                lambda page: "link" not in page.vms(), "the link to be gone", "qemu_up"
+            )
             before = (await exporter.figures()).cpu
             await asyncio.sleep(idle)
             share = ((await exporter.figures()).cpu - before) / idle
@@ -104,4 +109,4 @@ async def comes_and_goes(place: Path, *, times: int, again: int) -> list[float]:
 
 async def nobody(exporter: Subject) -> None:
     """Wait until no monitor is known."""
-    await exporter.until(lambda page: not page.rows("qmp_exporter_targets"), "nobody to be there")
+    await exporter.until(lambda page: not page.rows(NUMBER), "nobody to be there", NUMBER)

@@ -83,16 +83,21 @@ class Exporter:
             assert response.status == 200
             return Page(await response.text())
 
-    async def until(self, reached: Callable[[Page], Any], what: str) -> Page:
+    async def until(self, reached: Callable[[Page], Any], what: str, *names: str) -> Page:
         """Scrape until a page says something, and return the one after it.
 
         A page is not of one moment: the VMs are later than what the exporter tells of itself.
+
+        Args:
+            reached: whether it does.
+            what: the same for people.
+            names: the metrics that this takes; all where there are none.
         """
         page = None
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
-                    page = await self.scrape()
+                    page = await self.scrape(*names)
                     if reached(page):
                         return await self.scrape()
                     await asyncio.sleep(0.005)
@@ -103,13 +108,19 @@ class Exporter:
 
     async def until_state(self, vm: str, state: str) -> Page:
         """Scrape until a VM's monitor is in a state."""
-        return await self.until(lambda page: vm in page.vms() and page.state(vm) == state, state)
+        return await self.until(
+            lambda page: vm in page.vms() and page.state(vm) == state,
+            f"{vm} to be {state}",
+            "qemu_up",
+            "qmp_exporter_target_state",
+        )
 
     async def until_events(self, vm: str, number: int) -> Page:
         """Scrape until so many events of a VM are counted."""
         return await self.until(
             lambda page: sum(page.rows("qemu_events_total", vm=vm).values()) >= number,
             f"{number} events",
+            "qemu_events_total",
         )
 
 

@@ -71,9 +71,11 @@ class Search:
         """Scan now; a scan that fails changes nothing."""
         began = monotonic()
         self._seen.clear()
+        loop = asyncio.get_running_loop()
         try:
-            loop = asyncio.get_running_loop()
-            found, near = await loop.run_in_executor(self._threads, self._scan)
+            near = await loop.run_in_executor(self._threads, self._near)
+            await self._watch.follow(near)  # first, so that nothing comes between
+            found = await loop.run_in_executor(self._threads, scan, self._patterns, self._limit)
         except Exception as err:  # such as too many folders in one another for `**`
             if not self._failed:
                 log.exception("the search for monitors failed", exc_info=err)
@@ -82,7 +84,6 @@ class Search:
         self._failed = False
         self._scanned_at = monotonic()
         self._took = self._scanned_at - began
-        await self._watch.follow(near)
         self._take(found, self._seen)
 
     def _take(self, found: Found, seen: dict[str, Target]) -> None:
@@ -117,9 +118,8 @@ class Search:
             if seen or not self._beside.isdisjoint(paths):
                 self._take(self._last, seen)
 
-    def _scan(self) -> tuple[Found, set[str]]:
-        near = folders((*self._patterns, *map(Pattern, self._beside)))
-        return scan(self._patterns, self._limit), near
+    def _near(self) -> set[str]:
+        return folders((*self._patterns, *map(Pattern, self._beside)))
 
     async def run(self, *, at_once: bool = False) -> None:
         """Scan until cancelled, the first time when it is due or ``at_once``."""
