@@ -9,6 +9,7 @@ from __future__ import annotations
 from .address import Address, TcpAddress, UnixAddress
 from .apart import Apart
 from .application import build
+from .machine import Display, Machine, Migrated
 from .metrics import Render
 from .overview import Overview, Row
 from .server import Server, parse_address
@@ -17,6 +18,9 @@ from .server import Server, parse_address
 __all__ = [
     "Address",
     "Apart",
+    "Display",
+    "Machine",
+    "Migrated",
     "Overview",
     "Render",
     "Row",
