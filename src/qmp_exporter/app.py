@@ -29,14 +29,14 @@ from qmp_exporter.supervisor import Supervisor
 from qmp_exporter.telemetry import logs
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
 from qmp_exporter.telemetry.self_metrics import SelfMetrics, registry
-from qmp_exporter.web import Apart, Overview, Row, Server, build, parse_address
+from qmp_exporter.view import View
+from qmp_exporter.web import Apart, Server, build, parse_address
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qmp_exporter.config.settings import Settings
-    from qmp_exporter.model.fleet import Member
     from qmp_exporter.sinks import Sink
 
 
@@ -84,7 +84,8 @@ class App:
         self.own = SelfMetrics()
         self.metrics = MetricsSink(self._overflowed, settings.label_sets)
         self.page = PageSink()
-        self.sinks: tuple[Sink, ...] = (self.metrics, self.page)
+        seen = settings.page and settings.telemetry_path != "/"
+        self.sinks: tuple[Sink, ...] = (self.metrics, self.page) if seen else (self.metrics,)
         self.pipeline = Pipeline(self.sinks, self.own, self.metrics.decode_error)
         self.table = UnixTable()
         self._order, self._turns = Order(), Turns()
@@ -96,9 +97,17 @@ class App:
         self._reloading = asyncio.Lock()
         self._reloaded(successful=True)
         logs.limiter.suppressed = self._suppressed
+        links = (
+            (settings.telemetry_path, "Metrics"),
+            ("/-/healthy", "Health"),
+            ("/-/ready", "Readiness"),
+        )
+        self.view = View(self.pipeline.fleet, self.page, links)
         web = build(
             render=self.render,
-            overview=self.overview,
+            overview=self.view.overview,
+            machine=self.view.machine,
+            journal=self.page.journal,
             ready=lambda: None if self._ready else "it is starting",
             healthy=self._unhealthy,
             telemetry_path=settings.telemetry_path,
@@ -179,18 +188,6 @@ class App:
         body = vms.encode() + own.removesuffix(_EOF)
         return (body + _EOF, OPENMETRICS) if openmetrics else (body, TEXT)
 
-    def overview(self) -> Overview:
-        """Return what the landing page shows; thread-safe, as what is known of a VM is frozen."""
-        now = monotonic()
-        links = (
-            (self._begun.telemetry_path, "Metrics"),
-            ("/-/healthy", "Health"),
-            ("/-/ready", "Readiness"),
-        )
-        return Overview(
-            __version__, time(), tuple(self._row(m, now) for m in self.pipeline.fleet), links
-        )
-
     # ---- parts
 
     def _context(self, settings: Settings) -> Context:
@@ -215,6 +212,7 @@ class App:
             lag.observe(max(0.0, now - due))
             try:
                 self.supervisor.tick(now)
+                self.page.tick(now)
             except Exception:
                 log.exception("a fault of the exporter")
 
@@ -253,23 +251,3 @@ class App:
     def _unhealthy(self) -> str | None:
         stalled = monotonic() - self._turned_at
         return None if stalled <= STALLED + TICK else f"the event loop stalled for {stalled:.0f} s"
-
-    def _row(self, member: Member, now: float) -> Row:
-        vm = member.vm
-        glance = self.page.glance(member.name)
-        return Row(
-            vm=member.name,
-            monitor=member.target.address,
-            state=vm.target,
-            status=vm.status,
-            cause=vm.stops.cause or "",
-            stopped_seconds=vm.stops.stopped_for(now),
-            events=glance.total,
-            last_event=glance.last_event,
-            last_event_time=glance.last_time,
-            io_errors=glance.of("BLOCK_IO_ERROR"),
-            panics=glance.of("GUEST_PANICKED"),
-            watchdogs=glance.of("WATCHDOG"),
-            sessions=sum(clients.sessions for clients in vm.displays.values()),
-            migration=vm.migration.status if vm.migration.open else "",
-        )

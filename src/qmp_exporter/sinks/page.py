@@ -212,7 +212,10 @@ class PageSink:
                 severity = Severity.ERROR if change.cause in _FAILED else Severity.INFO
             elif isinstance(change, Disconnected):
                 told = f"lost={change.reason}"
-        self._keep(glance, str(state), given.time, told, severity)
+        if told or state is not TargetState.CONNECTING:  # each attempt begins with that
+            self._keep(glance, str(state), given.time, told, severity)
+        else:
+            self.journal.changes += 1
 
     def _stopped(self, glance: Glance, change: Stopped) -> None:
         if glance.stop is not None and glance.stop.time == change.time:

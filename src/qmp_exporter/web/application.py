@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from qmp_exporter.errors import ConfigError
+from qmp_exporter.journal import Journal
 
 from .metrics import Metrics, Render
 from .middlewares import bodyless, deadline, guard, harden
-from .pages import Landing, probe
+from .pages import Landing, Machines, probe
+from .stream import Stream
 
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Middleware
 
+    from .machine import Machine
     from .overview import Overview
 
 
 # Rendering is bound by the interpreter's lock; the second thread is for gzip, which is not.
 _THREADS = 2
 _RESERVED = "/-/"
+_TAKEN = ("/events", "/vm")
 
 
 def build(  # noqa: PLR0913  one argument for each thing that is shown or limited
@@ -36,6 +40,8 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     telemetry_path: str = "/metrics",
     max_requests: int = 40,
     page: bool = True,
+    machine: Callable[[str], Machine | None] = lambda name: None,  # noqa: ARG005
+    journal: Journal | None = None,
     rejected: Callable[[str], None] = lambda code: None,  # noqa: ARG005
     middlewares: Sequence[Middleware] = (),
 ) -> web.Application:
@@ -43,12 +49,14 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
 
     Args:
         render: renders the metrics, in a thread.
-        overview: what the page shows; called on the server's loop for each view, so it is cheap.
+        overview: what the page shows; called in a thread for each view.
         ready: None when ready, else the reason why not, for ``/-/ready``.
         healthy: None when healthy, else the reason why not, for ``/-/healthy``.
         telemetry_path: where the metrics are; with ``/`` there is no landing page.
         max_requests: scrapes at a time, 0 for no limit.
-        page: whether ``/`` shows the virtual machines, or links only.
+        page: whether ``/`` shows the virtual machines, and ``/vm`` and ``/events`` are there.
+        machine: what the page of one machine shows; called on the server's loop, so it is cheap.
+        journal: what has happened, for the page and the stream of events.
         rejected: called on the loop with the status code of each request that was turned away.
         middlewares: run first for each request, in this order (authentication, rate limit).
 
@@ -60,7 +68,13 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     app = web.Application(middlewares=[deadline, guard, bodyless(rejected), *middlewares])
     app.on_response_prepare.append(harden)
     if telemetry_path != "/":
-        app.router.add_get("/", Landing(overview, pool, page=page).handle)
+        journal = journal or Journal()
+        app.router.add_get("/", Landing(overview, journal, pool, page=page).handle)
+        if page:
+            stream = Stream(journal, rejected)
+            app.router.add_get("/vm", Machines(machine, journal, pool).handle)
+            app.router.add_get("/events", stream.handle)
+            app.on_shutdown.append(stream.close)
     app.router.add_get(telemetry_path, Metrics(render, pool, max_requests, rejected).handle)
     app.router.add_get("/-/healthy", probe("healthy", healthy))
     app.router.add_get("/-/ready", probe("ready", ready))
@@ -79,3 +93,5 @@ def check_telemetry_path(path: str) -> None:
             f"found the telemetry path {path!r}; expected an absolute path like /metrics, "
             f"without any of {{}}?#%, a space, or {_RESERVED} in front"
         )
+    if path in _TAKEN:
+        raise ConfigError(f"found the telemetry path {path!r}, which is a page; expected another")

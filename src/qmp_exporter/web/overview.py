@@ -151,11 +151,22 @@ def level_of(row: Row) -> Level:
     return Level.IDLE if row.status in _STEPS else Level.WARN
 
 
-def grouped(rows: Iterable[Row]) -> dict[Group, list[Row]]:
-    """The rows of each group that has any: the worst first, then the longest stopped, by name."""
+def grouped(rows: Iterable[Row], most: int | None = None) -> dict[Group, list[Row]]:
+    """The rows of each group that has any: the worst first, then the longest stopped, by name.
+
+    Args:
+        rows: in any order.
+        most: how many at all, the first of them; None for all.
+    """
     groups: dict[Group, list[Row]] = {group: [] for group in Group}
-    for row in sorted(rows, key=_order):
+    for row in rows:
         groups[group_of(row)].append(row)
+    left = most
+    for members in groups.values():
+        members.sort(key=_order)
+        if left is not None:
+            del members[left:]
+            left -= len(members)
     return {group: members for group, members in groups.items() if members}
 
 
