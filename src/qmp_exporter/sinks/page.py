@@ -145,6 +145,7 @@ class PageSink:
             self.add(new)
         was, now = self._glances.pop(old), self._glances[new]
         for name, kind in was.kinds.items():
+            self._fold(was, name, kind)
             now.kinds.setdefault(name, Kind()).count += kind.count
         if (was.last_time or 0.0) > (now.last_time or 0.0):
             now.last_event, now.last_time = was.last_event, was.last_time

@@ -60,10 +60,10 @@ def _cards(machine: Machine) -> Iterable[str]:
     if machine.displays:
         sessions = sum(display.sessions for display in machine.displays)
         clients = tuple(
-            (d.protocol, f"{d.sessions:,} sessions, {d.connections:,} connections")
+            (d.protocol, f"{_many(d.sessions, 'session')}, {_many(d.connections, 'connection')}")
             for d in machine.displays
         )
-        yield _card("Display", f"{sessions:,} session{'s' if sessions != 1 else ''}", clients)
+        yield _card("Display", _many(sessions, "session"), clients)
     total = sum(count for _, count in machine.events)
     counts = tuple((name, f"{count:,}") for name, count in machine.events)
     yield _card("Events", f"{total:,} seen", counts, css="event")
@@ -81,6 +81,10 @@ def _migration(last: Migrated) -> Iterable[tuple[str, str]]:
         yield "downtime", f"{last.downtime * 1000:,.0f} ms"
     if last.transferred is not None:
         yield "moved", size(last.transferred)
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
 
 
 def _card(
