@@ -27,14 +27,6 @@ SHOWN = 1000
 """Rows of the table; those in trouble come first, and a search finds the others."""
 
 _COLUMNS = ("Virtual machine", "State", "Trouble seen", "Sessions, migration", "Last event")
-_TILES = (
-    Group.RUNNING,
-    Group.STOPPED,
-    Group.UNRESPONSIVE,
-    Group.UNWATCHED,
-    Group.GONE,
-    Group.CONNECTING,
-)
 _MEANING = {
     Group.UNRESPONSIVE: " · QEMU does not answer",
     Group.STOPPED: " · the virtual CPUs do not run",
@@ -125,7 +117,7 @@ def _share(rows: Iterable[Row]) -> str:
 
 
 def _tiles(groups: Mapping[Group, Sequence[Row]]) -> str:
-    return "".join(_tile(group, groups.get(group, ())) for group in _TILES)
+    return "".join(_tile(group, groups.get(group, ())) for group in Group)
 
 
 def _tile(group: Group, rows: Sequence[Row]) -> str:

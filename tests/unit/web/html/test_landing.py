@@ -120,12 +120,12 @@ def test_counts_add_up_to_the_machines() -> None:
     document = page(BROKEN, PAUSED, calm(), calm(state="busy"), calm(state="gone"))
     counts = re.findall(r"<b>(\d+)</b>([A-Za-z ]+)", document)
     assert counts == [
-        ("1", "Running"),
-        ("2", "Stopped"),
         ("0", "Unresponsive"),
+        ("2", "Stopped"),
         ("1", "Not watched"),
         ("1", "Gone"),
         ("0", "Connecting"),
+        ("1", "Running"),
     ]
     assert 'href="#stopped"' in document
     assert 'href="#connecting"' not in document
