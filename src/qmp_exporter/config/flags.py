@@ -84,7 +84,12 @@ FLAGS: Final = (
         "max_requests",
         kinds.NUMBER,
     ),
-    Flag("--web.page", "whether / shows the VMs", "page", kinds.ON_OFF),
+    Flag(
+        "--web.page",
+        "whether there are pages of the VMs, and the stream /events",
+        "page",
+        kinds.ON_OFF,
+    ),
     Flag(
         "--web.disable-exporter-metrics",
         "show no metrics of the exporter's process and of Python",

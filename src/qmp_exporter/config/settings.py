@@ -21,7 +21,7 @@ class Settings(msgspec.Struct, frozen=True):
         listen_addresses: where HTTP is served.
         telemetry_path: where the metrics are.
         max_requests: scrapes at a time; 0 for no limit.
-        page: whether the landing page shows the VMs.
+        page: whether there are pages of the VMs, and the stream of events.
         process_metrics: whether metrics of the process and of Python are shown.
         vm_grace: seconds that the series of a VM stay after its end.
         label_sets: rows of one metric of one VM that are told apart.
