@@ -48,17 +48,19 @@ class Kind(msgspec.Struct, gc=False):
 
     Attributes:
         count: all of them.
-        until: monotonic seconds, when the next ``BURST`` may begin.
-        kept: of this burst.
-        folded: of this burst, only counted.
-        folded_at: Unix seconds of the last one.
+        told: those of which there is an entry.
+        until: monotonic seconds, when the next burst may begin.
+        left: how many of this burst may have entries of their own.
+        full: until when events are only counted; 0 as long as some are left.
+        last: Unix seconds of the last one.
     """
 
     count: int = 0
+    told: int = 0
     until: float = 0.0
-    kept: int = 0
-    folded: int = 0
-    folded_at: float = 0.0
+    left: int = BURST
+    full: float = 0.0
+    last: float = 0.0
 
 
 class Glance(msgspec.Struct):
@@ -122,12 +124,20 @@ class PageSink:
     def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
         """Remember what happened."""
         if isinstance(given, Event):
-            self._event(self._glances[vm], given, step)
+            glance = self._glances[vm]
+            kind = glance.kinds.get(given.spec.name)
+            if kind is None:
+                kind = glance.kinds[given.spec.name] = Kind()
+            if given.now >= kind.full:  # else it is one of a storm, and only counted
+                self._event(glance, kind, given, step)
+            kind.count += 1
+            kind.last = given.time
+            if glance.last_time is None or given.time >= glance.last_time:
+                glance.last_event, glance.last_time = given.name[:MAX_NAME], given.time
         if step.vm is not before and step.vm.target is not before.target:
             self._monitor(self._glances[vm], given, step)
-        for change in step.changes:
-            if isinstance(change, Stopped):
-                self._stopped(self._glances[vm], change)
+        if step.changes:
+            self._changed(self._glances[vm], step)
 
     def tick(self, now: float) -> None:
         """Tell of the storms whose burst is over at ``now``, in monotonic seconds."""
@@ -146,7 +156,9 @@ class PageSink:
         was, now = self._glances.pop(old), self._glances[new]
         for name, kind in was.kinds.items():
             self._fold(was, name, kind)
-            now.kinds.setdefault(name, Kind()).count += kind.count
+            joined = now.kinds.setdefault(name, Kind())
+            joined.count += kind.count
+            joined.told += kind.told
         if (was.last_time or 0.0) > (now.last_time or 0.0):
             now.last_event, now.last_time = was.last_event, was.last_time
         both = sorted((*was.timeline, *now.timeline), key=lambda entry: entry.number)
@@ -168,37 +180,29 @@ class PageSink:
 
     # ---- parts
 
-    def _event(self, glance: Glance, event: Event, step: Step) -> None:
+    def _event(self, glance: Glance, kind: Kind, event: Event, step: Step) -> None:
+        """Keep an entry for an event; one before it for those that were only counted."""
         name = event.spec.name
-        kind = glance.kinds.get(name)
-        if kind is None:
-            kind = glance.kinds[name] = Kind()
-        kind.count += 1
-        if glance.last_time is None or event.time >= glance.last_time:
-            glance.last_event, glance.last_time = event.name[:MAX_NAME], event.time
         if event.now >= kind.until:
-            kind.until, kind.kept = event.now + WINDOW, 0
-            if kind.folded:
-                self._fold(glance, name, kind)
-        if kind.kept < BURST:
-            kind.kept += 1
-            shown = name if event.spec is not UNCATALOGUED else label_text(event.name[:MAX_NAME])
-            told = self._details[name](event.data, step.vm)
-            entry = self._keep(glance, shown, event.time, told, event.spec.severity)
-            if name == "STOP":
-                glance.stop = entry
-            return
-        if not kind.folded:
+            kind.until, kind.left, kind.full = event.now + WINDOW, BURST, 0.0
+            self._fold(glance, name, kind)
+        kind.told += 1
+        kind.left -= 1
+        if not kind.left:
+            kind.full = kind.until
             self._storms.append((glance, name))
-        kind.folded += 1
-        kind.folded_at = event.time
+        shown = name if event.spec is not UNCATALOGUED else label_text(event.name[:MAX_NAME])
+        told = self._details[name](event.data, step.vm)
+        entry = self._keep(glance, shown, event.time, told, event.spec.severity)
+        if name == "STOP":
+            glance.stop = entry
 
     def _fold(self, glance: Glance, name: str, kind: Kind) -> None:
         """Keep an entry for the events that were only counted, if there are any."""
-        count, kind.folded = kind.folded, 0
+        count = kind.count - kind.told
         if count:
-            severity = _SEVERITIES[name]
-            self._keep(glance, name, kind.folded_at, "", severity, count)
+            kind.told = kind.count
+            self._keep(glance, name, kind.last, "", _SEVERITIES[name], count)
 
     def _monitor(self, glance: Glance, given: Input, step: Step) -> None:
         """Keep an entry for what became of a monitor; of how QEMU ended, if it did."""
@@ -218,11 +222,13 @@ class PageSink:
         else:
             self.journal.changes += 1
 
-    def _stopped(self, glance: Glance, change: Stopped) -> None:
-        if glance.stop is not None and glance.stop.time == change.time:
-            glance.stop.details = f"cause={change.cause}"
-            glance.stop = None
-            self.journal.changes += 1
+    def _changed(self, glance: Glance, step: Step) -> None:
+        """Tell the cause of a STOP."""
+        for change in step.changes:
+            if isinstance(change, Stopped) and glance.stop and glance.stop.time == change.time:
+                glance.stop.details = f"cause={change.cause}"
+                glance.stop = None
+                self.journal.changes += 1
 
     def _keep(  # noqa: PLR0913, PLR0917 - the members of an entry
         self, glance: Glance, name: str, time: float, told: str, severity: Severity, count: int = 1
