@@ -6,7 +6,7 @@ exposition of all metrics, ``Overview`` the rows of the page.
 
 from __future__ import annotations
 
-from .address import Address, TcpAddress, UnixAddress
+from .address import Address, Inherited, TcpAddress, UnixAddress
 from .apart import Apart
 from .application import build
 from .metrics import Render
@@ -17,6 +17,7 @@ from .server import Server, parse_address
 __all__ = [
     "Address",
     "Apart",
+    "Inherited",
     "Overview",
     "Render",
     "Row",
