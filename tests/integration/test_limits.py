@@ -311,7 +311,7 @@ async def test_ten_thousand_idle_connections_keep_nobody_out(
             await asyncio.sleep(0.01)  # the machine is for the others, too
         assert await coming == 10_000
         async with asyncio.timeout(PATIENCE):  # some may wait to be let in
-            while not 0 < await idlers.ask("alive") <= 256:
+            while not 0 < await idlers.ask("alive") <= 256:  # noqa: ASYNC110  another process
                 await asyncio.sleep(0.05)
         page = await exporter.page()
         grown = peak(exporter) - before[0]

@@ -139,7 +139,7 @@ def registry(own: SelfMetrics, *, process: bool) -> CollectorRegistry:
 
 def names_of_process(found: CollectorRegistry) -> set[str]:
     """Return the names of the series of process and Python in a registry."""
-    own = {spec.name for spec in OWN_METRICS}
+    own = {spec.name.removesuffix("_total") for spec in OWN_METRICS}  # as families are named
     return {s.name for m in found.collect() for s in m.samples if m.name not in own}
 
 

@@ -89,7 +89,7 @@ def test_who_has_much_takes_from_nobody_who_has_little() -> None:
 def test_who_has_little_takes_from_who_has_little() -> None:
     """Where all have one that is idle, one more is let in."""
     room = Room(8)
-    places = [room.come(f"host {number}", served=True) for number in range(8)]
+    places = [room.come(f"host {n}", served=True, busy=n == 7) for n in range(8)]
     assert room.come("host 7")
     assert room.left == [places[0]]
 
