@@ -202,15 +202,17 @@ async def test_slow_clients_do_not_keep_a_good_one_out() -> None:
             nonlocal hung_up
             while True:
                 reader, writer = await raw(server)
-                writer.write(BEGUN)
-                with contextlib.suppress(ConnectionError):
-                    while not reader.at_eof():
-                        writer.write(b"x")
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(0.01):
-                                await reader.read(1000)
-                hung_up += 1
-                await drop(writer)
+                try:
+                    writer.write(BEGUN)
+                    with contextlib.suppress(ConnectionError):
+                        while not reader.at_eof():
+                            writer.write(b"x")
+                            with contextlib.suppress(TimeoutError):
+                                async with asyncio.timeout(0.01):
+                                    await reader.read(1000)
+                    hung_up += 1
+                finally:
+                    writer.transport.abort()
 
         async with asyncio.TaskGroup() as tasks:
             crowd = [tasks.create_task(slow()) for _ in range(300)]
