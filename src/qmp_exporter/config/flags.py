@@ -73,6 +73,11 @@ FLAGS: Final = (
         least=1,
     ),
     Flag(
+        "--web.systemd-socket",
+        "serve HTTP on the sockets that systemd opened, not on listen addresses",
+        "systemd_socket",
+    ),
+    Flag(
         "--web.telemetry-path",
         "where to serve the metrics",
         "telemetry_path",

@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True):
     Attributes:
         targets: monitors to watch, each by its address.
         listen_addresses: where HTTP is served.
+        systemd_socket: whether HTTP is served on the sockets of systemd instead.
         telemetry_path: where the metrics are.
         max_requests: scrapes at a time; 0 for no limit.
         page: whether there are pages of the VMs, and the stream of events.
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     targets: tuple[Target, ...] = ()
     listen_addresses: tuple[str, ...] = (DEFAULT_ADDRESS,)
+    systemd_socket: bool = False
     telemetry_path: str = "/metrics"
     max_requests: int = 40
     page: bool = True

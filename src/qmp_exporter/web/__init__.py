@@ -6,7 +6,7 @@ exposition of all metrics, ``Overview`` the rows of the page.
 
 from __future__ import annotations
 
-from .address import Address, TcpAddress, UnixAddress
+from .address import Address, Inherited, TcpAddress, UnixAddress
 from .apart import Apart
 from .application import build
 from .machine import Display, Machine, Migrated
@@ -19,6 +19,7 @@ __all__ = [
     "Address",
     "Apart",
     "Display",
+    "Inherited",
     "Machine",
     "Migrated",
     "Overview",

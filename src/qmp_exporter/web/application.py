@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -10,14 +11,15 @@ from aiohttp import web
 from qmp_exporter.errors import ConfigError
 from qmp_exporter.journal import Journal
 
+from .control import Reload, shown
 from .metrics import Metrics, Render
-from .middlewares import bodyless, deadline, guard, harden
+from .middlewares import deadline, guard, harden, plain
 from .pages import Landing, Machines, probe
 from .stream import Stream
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiohttp.typedefs import Middleware
 
@@ -28,15 +30,18 @@ if TYPE_CHECKING:
 # Rendering is bound by the interpreter's lock; the second thread is for gzip, which is not.
 _THREADS = 2
 _RESERVED = "/-/"
-_TAKEN = ("/events", "/vm")
+_TAKEN = ("/config", "/events", "/vm")
 
 
 def build(  # noqa: PLR0913  one argument for each thing that is shown or limited
     *,
     render: Render,
     overview: Callable[[], Overview],
+    config: Callable[[], str],
+    reload: Callable[[], Awaitable[None]],
     ready: Callable[[], str | None],
     healthy: Callable[[], str | None],
+    groups: Mapping[str, frozenset[str]] = MappingProxyType({}),
     telemetry_path: str = "/metrics",
     max_requests: int = 40,
     page: bool = True,
@@ -50,8 +55,11 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     Args:
         render: renders the metrics, in a thread.
         overview: what the page shows; called in a thread for each view.
+        config: the configuration as ``/config`` shows it, without secrets.
+        reload: reads the configuration again, for ``/-/reload``; called on the server's loop.
         ready: None when ready, else the reason why not, for ``/-/ready``.
         healthy: None when healthy, else the reason why not, for ``/-/healthy``.
+        groups: the names of the series of each group of metrics.
         telemetry_path: where the metrics are; with ``/`` there is no landing page.
         max_requests: scrapes at a time, 0 for no limit.
         page: whether ``/`` shows the virtual machines, and ``/vm`` and ``/events`` are there.
@@ -65,7 +73,7 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     """
     check_telemetry_path(telemetry_path)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qmp-exporter-web")
-    app = web.Application(middlewares=[deadline, guard, bodyless(rejected), *middlewares])
+    app = web.Application(middlewares=[deadline, guard, *middlewares, plain(rejected)])
     app.on_response_prepare.append(harden)
     if telemetry_path != "/":
         journal = journal or Journal()
@@ -75,7 +83,10 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
             app.router.add_get("/vm", Machines(machine, journal, pool).handle)
             app.router.add_get("/events", stream.handle)
             app.on_shutdown.append(stream.close)
-    app.router.add_get(telemetry_path, Metrics(render, pool, max_requests, rejected).handle)
+    metrics = Metrics(render, groups, pool, max_requests, rejected)
+    app.router.add_get(telemetry_path, metrics.handle)
+    app.router.add_get("/config", shown(config, pool))
+    app.router.add_post("/-/reload", Reload(reload, ready, rejected).handle)
     app.router.add_get("/-/healthy", probe("healthy", healthy))
     app.router.add_get("/-/ready", probe("ready", ready))
 
@@ -88,10 +99,13 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
 
 def check_telemetry_path(path: str) -> None:
     """Raise ConfigError unless the metrics can be served at that path."""
-    if not path.startswith("/") or path.startswith(_RESERVED) or any(c in path for c in "{}?#% "):
+    if (
+        not path.startswith("/")
+        or path.startswith(_RESERVED)
+        or path in _TAKEN
+        or any(c in path for c in "{}?#% ")
+    ):
         raise ConfigError(
             f"found the telemetry path {path!r}; expected an absolute path like /metrics, "
-            f"without any of {{}}?#%, a space, or {_RESERVED} in front"
+            f"without any of {{}}?#%, a space, or {_RESERVED} in front, and not {', '.join(_TAKEN)}"
         )
-    if path in _TAKEN:
-        raise ConfigError(f"found the telemetry path {path!r}, which is a page; expected another")
