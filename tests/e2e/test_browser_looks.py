@@ -12,6 +12,7 @@ from e2e.browser import THEMES, WIDTHS, tab
 from e2e.fleets import HOSTILE, Fleet
 from e2e.page import exporting
 from fake_qmp import FakeMonitor
+from qmp_exporter.web import stream
 
 
 if TYPE_CHECKING:
@@ -174,4 +175,22 @@ async def test_a_machine_that_went(browser: Browser) -> None:
         assert answer is not None
         assert answer.status == 404
         await expect(page.locator("body")).to_have_text("no virtual machine of that name is known")
+        await context.close()
+
+
+async def test_too_many_look_on(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page without a stream says so, is fetched anew all the same, and takes the next place."""
+    monkeypatch.setattr(stream, "STREAMS", 0)
+    async with exporting() as exporter:
+        fleet = Fleet(exporter.app)
+        fleet.begin("web")
+        context = await browser.new_context()
+        page = await context.new_page()
+        await page.goto(exporter.url)
+        await expect(page.locator("#live")).to_contain_text("trying again")
+        fleet.event("web", "STOP", status="paused")
+        await expect(page.locator("tr[data-key=web]")).to_contain_text("paused")
+        monkeypatch.setattr(stream, "STREAMS", 1)
+        await expect(page.locator("#live")).to_have_text("Live")
+        await expect(page.locator("#log")).to_contain_text("STOP")
         await context.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -88,3 +89,23 @@ def test_a_reader_in_another_thread_sees_each_entry_once_or_is_told() -> None:
     assert not reader.is_alive()
     assert len(got) + missed == total
     assert all(a < b for a, b in pairwise(got))
+
+
+def test_what_is_written_over_while_it_is_read_is_lost() -> None:
+    """The ring turns between two slots: nothing of another number is taken for what was there."""
+    journal = filled(8, 8)
+
+    class Turning(list[Entry | None]):
+        """Slots under which the ring turns by three when the second one is read."""
+
+        def __getitem__(self, at: Any) -> Any:
+            """Read a slot."""
+            if at == 2 and journal.last == 8:
+                for _ in range(3):
+                    journal.keep(entry())
+            return super().__getitem__(at)
+
+    journal._slots = Turning(journal._slots)
+    entries, missed = journal.since(1)
+    assert [e.number for e in entries] == [4, 5, 6, 7, 8]
+    assert missed == 2

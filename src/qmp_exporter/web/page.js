@@ -83,6 +83,7 @@
   let timer, fetching;
   let fetchedAt = performance.now();
   let pace = PACE;
+  let chosen = false; // whether the events were chosen anew since
 
   async function refresh(anew = false) {
     clearTimeout(timer);
@@ -90,21 +91,25 @@
     fetching?.abort();
     const mine = (fetching = new AbortController());
     const began = performance.now();
+    chosen ||= anew;
+    let answer, text;
     try {
-      const answer = await fetch(location.href, { signal: mine.signal });
-      const text = await answer.text();
-      if (answer.ok) show(new DOMParser().parseFromString(text, "text/html"), anew);
-      if (!answer.ok) say(answer.status === 404 ? "This virtual machine is gone" : text.trim());
-      else if (source?.readyState === EventSource.OPEN) say("Live");
-    } catch (error) {
+      answer = await fetch(location.href, { signal: mine.signal });
+      text = await answer.text();
+    } catch {
       if (mine.signal.aborted) return; // a later one is under way
-      if (!(error instanceof TypeError)) throw error; // of the network; the stream tells of it
+      answer = undefined; // the stream tells of a connection that is lost
     }
     fetching = undefined;
     fetchedAt = performance.now();
     pace = Math.max(PACE, SHARE * (fetchedAt - began));
     later(IDLE);
-    if (anew) listen();
+    if (answer?.ok) {
+      show(new DOMParser().parseFromString(text, "text/html"), chosen);
+      if (chosen) listen();
+      chosen = false;
+      if (source?.readyState === EventSource.OPEN) say("Live");
+    } else if (answer) say(answer.status === 404 ? "This virtual machine is gone" : text.trim());
   }
 
   let due;
