@@ -316,11 +316,11 @@ async def test_without_the_page_there_is_nothing_of_it(path: str, off: dict[str,
 @pytest.mark.parametrize("path", ["/events", "/vm"])
 def test_a_page_is_no_place_for_metrics(path: str) -> None:
     """The telemetry path cannot be one of them."""
-    with pytest.raises(ConfigError, match=f"'{path}', which is a page"):
+    with pytest.raises(ConfigError, match=f"'{path}'; expected .* and not"):
         check_telemetry_path(path)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 @pytest.mark.parametrize("path", ["/vm?name=web", "/events"])
 async def test_other_methods_are_not_allowed(path: str, method: str) -> None:
     """Only GET and HEAD."""

@@ -130,7 +130,6 @@ class Server:
         if self._runner.server is not None:
             await asyncio.sleep(0)  # what has arrived becomes a request before the idle are closed
             self._runner.server.pre_shutdown()
-            await self._runner.shutdown()  # streams end by themselves
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout - _ABORT):
                     await self._app.shutdown()  # streams without end get to know of theirs
