@@ -120,6 +120,19 @@ async def test_every_method_of_every_endpoint(
     quiet(caplog)
 
 
+@pytest.mark.parametrize("path", ["/vm", "/events"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+async def test_other_methods_of_the_page(path: str, method: str) -> None:
+    """As of all that is only read."""
+    async with serving() as (server, _):
+        request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        (answer,) = answers(await told(server, request.encode()), method)
+    assert answer.status == (204 if method == "OPTIONS" else 405)
+    assert answer.headers["allow"] == "GET, HEAD"
+    if answer.status == 405:
+        is_a_sentence(answer, f"found {method}; expected GET or HEAD")
+
+
 @pytest.mark.parametrize(
     ("target", "status"),
     [

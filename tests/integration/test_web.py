@@ -408,7 +408,9 @@ async def test_stop_without_start_is_harmless() -> None:
     await server.stop()
 
 
-@pytest.mark.parametrize("path", ["metrics", "", "/-/ready", "/a{b}", "/a?b", "/a b", "/%20"])
+@pytest.mark.parametrize(
+    "path", ["metrics", "", "/-/ready", "/a{b}", "/a?b", "/a b", "/%20", "/vm", "/config"]
+)
 async def test_wrong_telemetry_path_is_an_error(path: str) -> None:
     """A telemetry path that cannot work is refused, with what was found and expected."""
     with pytest.raises(ConfigError, match=r"found the telemetry path .*; expected"):
