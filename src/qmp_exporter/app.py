@@ -29,7 +29,16 @@ from qmp_exporter.supervisor import Supervisor
 from qmp_exporter.telemetry import logs
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
 from qmp_exporter.telemetry.self_metrics import SelfMetrics, registry
-from qmp_exporter.web import Apart, Overview, Row, Server, build, parse_address
+from qmp_exporter.web import (
+    HANDSHAKE_FAILURES,
+    Apart,
+    Overview,
+    Row,
+    Security,
+    Server,
+    build,
+    parse_address,
+)
 
 
 if TYPE_CHECKING:
@@ -54,6 +63,7 @@ FIXED: Final = (
     "max_requests",
     "page",
     "process_metrics",
+    "web_config_file",
 )
 """Settings that a reload does not change."""
 
@@ -96,6 +106,7 @@ class App:
         self._reloading = asyncio.Lock()
         self._reloaded(successful=True)
         logs.limiter.suppressed = self._suppressed
+        security = self._security(settings.web_config_file)
         web = build(
             render=self.render,
             overview=self.overview,
@@ -105,9 +116,11 @@ class App:
             max_requests=settings.max_requests,
             page=settings.page,
             rejected=self._rejected,
+            security=security,
         )
         addresses = [parse_address(text) for text in settings.listen_addresses]
-        self.server = Apart(Server(web, addresses, rejected=self._rejected))
+        handshakes = security.handshakes(self._handshake_failed) if security else None
+        self.server = Apart(Server(web, addresses, rejected=self._rejected, handshakes=handshakes))
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Export until cancelled, then stop within seconds.
@@ -206,6 +219,14 @@ class App:
             self._yielded,
         )
 
+    def _security(self, path: str) -> Security | None:
+        if not path:
+            return None
+        self._web_config_read(successful=True)
+        for reason in HANDSHAKE_FAILURES:
+            self.own.add("qmp_exporter_tls_handshake_failures_total", 0, reason)
+        return Security(path, lambda successful: self._web_config_read(successful=successful))
+
     async def _tick(self) -> None:
         lag = self.own.histogram("qmp_exporter_event_loop_lag_seconds")
         while True:
@@ -234,6 +255,12 @@ class App:
         self.own.set("qmp_exporter_config_last_reload_successful", float(successful))
         if successful:
             self.own.set("qmp_exporter_config_last_reload_success_timestamp_seconds", time())
+
+    def _web_config_read(self, *, successful: bool) -> None:
+        self.own.set("qmp_exporter_web_config_last_reload_successful", float(successful))
+
+    def _handshake_failed(self, reason: str) -> None:
+        self.own.add("qmp_exporter_tls_handshake_failures_total", 1, reason)
 
     def _answered(self, command: str, seconds: float) -> None:
         self.own.histogram("qmp_exporter_command_duration_seconds", command).observe(seconds)

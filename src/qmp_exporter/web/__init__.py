@@ -9,17 +9,21 @@ from __future__ import annotations
 from .address import Address, TcpAddress, UnixAddress
 from .apart import Apart
 from .application import build
+from .handshakes import REASONS as HANDSHAKE_FAILURES
 from .metrics import Render
 from .overview import Overview, Row
+from .security import Security
 from .server import Server, parse_address
 
 
 __all__ = [
+    "HANDSHAKE_FAILURES",
     "Address",
     "Apart",
     "Overview",
     "Render",
     "Row",
+    "Security",
     "Server",
     "TcpAddress",
     "UnixAddress",

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from qmp_exporter.errors import ConfigError
 
+from .gate import gate, headers
 from .metrics import Metrics, Render
 from .middlewares import bodyless, deadline, guard, harden
 from .pages import Landing, probe
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
     from .overview import Overview
+    from .security import Security
 
 
 # Rendering is bound by the interpreter's lock; the second thread is for gzip, which is not.
@@ -38,6 +40,7 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     page: bool = True,
     rejected: Callable[[str], None] = lambda code: None,  # noqa: ARG005
     middlewares: Sequence[Middleware] = (),
+    security: Security | None = None,
 ) -> web.Application:
     """Make the application that ``Server`` serves.
 
@@ -50,15 +53,21 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
         max_requests: scrapes at a time, 0 for no limit.
         page: whether ``/`` shows the virtual machines, or links only.
         rejected: called on the loop with the status code of each request that was turned away.
-        middlewares: run first for each request, in this order (authentication, rate limit).
+        middlewares: run first for each request, in this order.
+        security: what the web configuration file says; it comes before ``middlewares``.
 
     Raises:
         ConfigError: the telemetry path is not a path, or one that is taken.
     """
     check_telemetry_path(telemetry_path)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qmp-exporter-web")
-    app = web.Application(middlewares=[deadline, guard, bodyless(rejected), *middlewares])
+    gates = () if security is None else (gate(security, rejected),)
+    inner = (*gates, *middlewares, bodyless(rejected))
+    app = web.Application(middlewares=[deadline, guard, *inner])
     app.on_response_prepare.append(harden)
+    if security is not None:
+        app.on_response_prepare.append(headers(security))
+        app.cleanup_ctx.append(security.watching)
     if telemetry_path != "/":
         app.router.add_get("/", Landing(overview, pool, page=page).handle)
     app.router.add_get(telemetry_path, Metrics(render, pool, max_requests, rejected).handle)

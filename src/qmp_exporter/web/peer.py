@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from time import time
 from typing import TYPE_CHECKING, Any
 
 
@@ -30,13 +31,22 @@ class Peer(ssl.SSLObject):
         """
         try:
             super().do_handshake()
-            if not self.allowed(self.getpeercert()):
+            certificate = self.getpeercert()
+            # Of a session that goes on (TLS 1.2 has no way to forbid it) nothing was verified.
+            if self.session_reused and over(certificate):
+                raise ssl.SSLCertVerificationError("the client's certificate has expired")
+            if not self.allowed(certificate):
                 raise ssl.SSLCertVerificationError("the client has none of the allowed names")
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as err:
             self.failed(err)
             raise
+
+
+def over(certificate: Any) -> bool:
+    """Return whether a certificate has expired; nothing has not."""
+    return bool(certificate) and ssl.cert_time_to_seconds(certificate["notAfter"]) <= time()
 
 
 def names(certificate: Any) -> frozenset[str]:

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from .address import BACKLOG, Address, UnixAddress, bind, parse_address, remove_dead, url
+from .handshakes import Handshakes, Listener
 
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Server:
         addresses: where to listen; all of them or none.
         max_connections: open at a time over all addresses; one more is answered 503 and closed,
             so that nobody can use up the file descriptors that the monitors need.
+        handshakes: of TLS; None for plain HTTP. One more than may be open is closed.
         rejected: called with the status code of each connection turned away.
 
     Attributes:
@@ -51,14 +53,16 @@ class Server:
         addresses: Sequence[Address],
         *,
         max_connections: int = 256,
+        handshakes: Handshakes | None = None,
         rejected: Callable[[str], None] = lambda code: None,  # noqa: ARG005
     ) -> None:
         self.bound: tuple[str, ...] = ()
         self._addresses = tuple(addresses)
         self._max_connections = max_connections
+        self._handshakes = handshakes
         self._rejected = rejected
         self._sockets: list[socket.socket] = []
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Listener] = []
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -85,7 +89,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        self.bound = tuple(url(sock) for sock in self._sockets)
+        self.bound = tuple(url(sock, self._scheme) for sock in self._sockets)
 
     async def start(self) -> None:
         """Serve; bind first, if that was not done.
@@ -129,9 +133,24 @@ class Server:
         await self._runner.cleanup()
         self.bound = ()
 
-    async def _listen(self, sock: socket.socket) -> asyncio.Server:
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._handshakes is None else "https"
+
+    async def _listen(self, sock: socket.socket) -> asyncio.Server | Listener:
+        if self._handshakes is not None:
+            return Listener(sock, self._handshakes, self._protocol, self._turns_away)
         loop = asyncio.get_running_loop()
         return await loop.create_server(self._protocol, sock=sock, backlog=BACKLOG)
+
+    def _turns_away(self) -> bool:
+        """Whether a connection that has come is one too many, handshakes included."""
+        server, handshakes = self._runner.server, self._handshakes
+        assert handshakes is not None  # noqa: S101 - nobody else asks
+        if server and len(server.connections) + len(handshakes) < self._max_connections:
+            return False
+        self._rejected("503")
+        return True
 
     def _protocol(self) -> asyncio.BaseProtocol:
         server = self._runner.server

@@ -49,7 +49,7 @@ def context(tls: Tls) -> ssl.SSLContext:
     """
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     found.sslobject_class = Peer
-    # A session that is resumed is not verified again: certificates expire, and files change.
+    # A session that goes on is not verified again: certificates expire, and files change.
     found.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     found.num_tickets = 0
     found.set_alpn_protocols(["http/1.1"])
