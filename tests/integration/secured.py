@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import bcrypt
 import trustme
 
 from certificates import write
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 PATIENCE = 15.0
 BODY = b"qemu_up 1\n"
+HASH = bcrypt.hashpw(b"test", bcrypt.gensalt(4)).decode()
+CREDENTIALS = "Authorization: Basic YWxpY2U6dGVzdA=="
+"""Of alice, whose password is test."""
+
 TLS = """\
 tls_server_config:
   cert_file: server.pem

@@ -77,7 +77,7 @@ class Handshakes:
         """Shake hands with who has connected, and hand the connection over."""
         task = asyncio.create_task(self._shake(sock, protocol))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: self._end(task, sock))
 
     def stop(self) -> None:
         """Give up those that are under way."""
@@ -99,9 +99,14 @@ class Handshakes:
             reason = _reason(err)
             self._failed(reason)
             log.debug("no TLS with a client: %s: %s", reason, err)
-        finally:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                sock.close()
+
+    def _end(self, task: asyncio.Task[None], sock: socket.socket) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("a fault of the exporter", exc_info=error)
+        if error is not None or task.cancelled():
+            sock.close()  # it may never have got to the loop
 
 
 class Listener:
