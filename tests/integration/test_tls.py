@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import trustme
 
 from certificates import expired
 from integration.secured import BODY, MUTUAL, PATIENCE, TLS, Authority, secured
+from qmp_exporter.web import peer
 
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ async def test_a_page_over_tls(authority: Authority, tmp_path: Path) -> None:
         assert running.url.startswith("https://localhost:")
         assert await running.get(authority.client()) == OK
         with pytest.raises(ssl.SSLCertVerificationError):
-            await asyncio.to_thread(resumed, running.port, ssl.create_default_context(), None)
+            await asyncio.to_thread(resumed, running.port, ssl.create_default_context())
         await running.until_failed(refused=1)
         with pytest.raises(ssl.SSLCertVerificationError):  # asyncio hangs up without a word
             await running.get(ssl.create_default_context())
@@ -269,40 +270,45 @@ async def test_http_1_1_is_what_is_offered(authority: Authority, tmp_path: Path)
         assert (await agreed(running, client)).selected_alpn_protocol() == "http/1.1"
 
 
-def resumed(port: int, client: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-    """Get a page as who was here before; raises OSError without an answer."""
-    raw = socket.create_connection(("127.0.0.1", port), PATIENCE)
-    found = client.wrap_socket(raw, server_hostname="localhost", session=session)
-    try:
+def resumed(
+    port: int, client: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool | None]:
+    """Get a page as who was here before; raises OSError without an answer.
+
+    Returns:
+        The session, and whether it is the one before.
+    """
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as raw,
+        client.wrap_socket(raw, server_hostname="localhost", session=session) as found,
+    ):
         found.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: found.recv(65536), b""))
-    finally:
-        found.close()
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise ConnectionResetError("no answer")
-    return found
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionResetError("no answer")
+        return found.session, found.session_reused
 
 
 async def test_a_session_is_not_resumed(authority: Authority, tmp_path: Path) -> None:
     """With TLS 1.3 each connection is verified anew."""
     client = authority.client()
     async with secured(tmp_path, TLS) as running:
-        first = await asyncio.to_thread(resumed, running.port, client, None)
-        second = await asyncio.to_thread(resumed, running.port, client, first.session)
-        assert not second.session_reused
+        session, _ = await asyncio.to_thread(resumed, running.port, client)
+        assert session is None or not session.has_ticket
+        assert not (await asyncio.to_thread(resumed, running.port, client, session))[1]
 
 
 async def test_a_session_ends_with_its_certificate(authority: Authority, tmp_path: Path) -> None:
     """TLS 1.2 has sessions that cannot be switched off: a certificate that is over ends them."""
-    now = datetime.now(UTC)
-    made = authority.ca.issue_cert("a.example", not_after=now + timedelta(seconds=4))
+    made = authority.ca.issue_cert("a.example")
     client = authority.client(made, maximum_version=ssl.TLSVersion.TLSv1_2)
     async with secured(tmp_path, MUTUAL) as running:
-        first = await asyncio.to_thread(resumed, running.port, client, None)
-        await asyncio.sleep(max(0.0, 5 - (datetime.now(UTC) - now).total_seconds()))
-        with pytest.raises(OSError):  # noqa: PT011 - which one, depends on who is quicker
-            await asyncio.to_thread(resumed, running.port, client, first.session)
-        await running.until_failed(certificate=1)
+        session, _ = await asyncio.to_thread(resumed, running.port, client)
+        assert (await asyncio.to_thread(resumed, running.port, client, session))[1]
+        with mock.patch.object(peer, "time", return_value=4e12):
+            with pytest.raises(OSError):  # noqa: PT011 - which one, depends on who is quicker
+                await asyncio.to_thread(resumed, running.port, client, session)
+            await running.until_failed(certificate=1)
 
 
 async def test_who_speaks_plain_http_is_told(authority: Authority, tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from integration.secured import BODY, CREDENTIALS, HASH, MUTUAL, TLS, Authority, secured, until
+from qmp_exporter.config.web_file import Rate
 from qmp_exporter.errors import ConfigError
 from qmp_exporter.web.security import Security
 
@@ -220,19 +221,23 @@ async def test_what_has_not_changed_is_not_read_again(authority: Authority, tmp_
         assert running.reloads == []
 
 
-async def test_a_change_within_the_grain_of_the_clock_is_seen(tmp_path: Path) -> None:
-    """With the same size, the same time, the same inode."""
+@pytest.mark.parametrize(("seconds", "seen"), [(0, True), (60, False)])
+def test_a_change_within_the_grain_of_the_clock_is_seen(
+    seconds: int,
+    seen: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a file that was just written, the time says nothing; others are not read each second."""
     path = tmp_path / "web.yml"
-    path.write_text("http_server_config: {http2: true }\n")
+    path.write_text("rate_limit: {interval: 1s, burst: 1}\n")
+    found = (time.time_ns() - seconds * 10**9, path.stat().st_size)
+    monkeypatch.setattr("qmp_exporter.web.security._stat", lambda _: found)
     security = Security(str(path))
     security.look()
-    before = security.state
-    stat = path.stat()
-    with path.open("r+") as file:
-        file.write("rate_limit: {burst: 1,interval: 1}\n")
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    path.write_text("rate_limit: {interval: 1s, burst: 2}\n")
     security.look()
-    assert security.state is not before
+    assert security.state.file.rate == Rate(1.0, 2 if seen else 1)
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -159,7 +159,6 @@ class Security:
         paths = (self._path, *(pem.path for pem in _pems(file) if pem.path))
         if {*paths} != {*self._seen}:
             self._seen = {path: self._seen.get(path) or _digest(path) for path in paths}
-            self._recent = True
 
 
 def check(path: str) -> None:

@@ -118,6 +118,13 @@ async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     assert len(found._bad) == 3
 
 
+async def test_nobody_is_let_in_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes of the hash that is nobody's."""
+    monkeypatch.setattr(passwords, "matches", lambda *_: True)
+    assert await Passwords().good({b"a": made(b"x")}, b"a", b"y")
+    assert not await Passwords().good({b"a": made(b"x")}, b"b", b"y")
+
+
 async def test_no_password_is_kept() -> None:
     """Only a digest with a key of this process, of all three parts."""
     users = {b"a": made(b"secret"), b"a\0": made(b"secret")}
