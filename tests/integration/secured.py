@@ -91,7 +91,7 @@ class Secured:
         self.rejected: Counter[str] = Counter()
         self.security = Security(str(path), self.reloads.append)
         app = build(
-            render=lambda accept, names: (BODY, "text/plain"),  # noqa: ARG005
+            render=server.pop("render", lambda accept, names: (BODY, "text/plain")),  # noqa: ARG005
             overview=lambda: Overview(version="1", now=1e6, rows=(), links=()),
             ready=lambda: None,
             healthy=lambda: None,

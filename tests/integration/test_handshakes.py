@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -137,6 +138,32 @@ async def test_stopping_ends_handshakes(authority: Authority, tmp_path: Path) ->
         for client in clients:
             await closed(client)
         assert running.failed == {}
+
+
+async def test_stopping_lets_an_answer_go_out(authority: Authority, tmp_path: Path) -> None:
+    """All of it, to a client that takes its time, and TLS says good-bye."""
+    began, go = threading.Event(), threading.Event()
+    body = b"a" * 3_000_000
+
+    def render(_accept: str | None, _names: frozenset[str]) -> tuple[bytes, str]:
+        began.set()
+        assert go.wait(PATIENCE)
+        return body, "text/plain"
+
+    def read() -> bytes:
+        raw = socket.create_connection(("127.0.0.1", running.port), PATIENCE)
+        with client.wrap_socket(raw, server_hostname="localhost") as found:
+            found.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            return b"".join(iter(lambda: found.recv(20_000), b""))
+
+    client = authority.client()
+    async with secured(tmp_path, TLS, render=render) as running:
+        asked = asyncio.create_task(asyncio.to_thread(read))
+        assert await asyncio.to_thread(began.wait, PATIENCE)
+        stopping = asyncio.create_task(running.server.stop())
+        go.set()
+        assert (await asked).partition(b"\r\n\r\n")[2] == body
+        await stopping
 
 
 async def test_without_file_descriptors_it_waits(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -19,6 +21,7 @@ from qmp_exporter.web import HANDSHAKE_FAILURES
 
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -90,6 +93,26 @@ async def test_another_file_takes_a_restart(
         await it.app.reload()
         assert "changed, and takes a restart: web.config_file" in caplog.text
         assert (await it.scrape())[READ] == 1
+
+
+async def test_it_stops_in_time_though_a_client_is_silent(tmp_path: Path) -> None:
+    """One that has a connection, and does not answer when TLS says good-bye on it."""
+
+    def connect() -> ssl.SSLSocket:
+        raw = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        found = client.wrap_socket(raw, server_hostname="localhost")
+        found.sendall(b"GET /-/ready HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert found.recv(1) == b"H"
+        return found
+
+    async with secured(tmp_path, MUTUAL) as (it, authority):
+        client = authority.client(authority.ca.issue_cert("a.example"))
+        port = int(it.app.server.bound[0].rpartition(":")[2])
+        idle = await asyncio.to_thread(connect)
+        began = monotonic()
+        await it.app.server.stop()
+        assert monotonic() - began < 5
+        idle.close()
 
 
 @pytest.mark.parametrize("more", [[], ["--config.check"]])

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -33,6 +35,7 @@ REASONS: Final = ("certificate", "refused", "timeout", "closed", "protocol")
 too slow, it has gone, or it does not speak the TLS that is wanted, if any."""
 
 _GOODBYE: Final = 2.0  # seconds to end a connection as TLS has it
+_POLL: Final = 0.01  # seconds between two looks at connections that are to end
 _EXHAUSTED: Final = 1.0  # seconds to wait when nothing can be accepted
 _MISDIRECTED: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -68,6 +71,7 @@ class Handshakes:
         self._terms = terms
         self._failed = failed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._made: WeakKeyDictionary[asyncio.WriteTransport, socket.socket] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         """How many are under way."""
@@ -84,17 +88,33 @@ class Handshakes:
         for task in self._tasks:
             task.cancel()
 
+    async def end(self, grace: float) -> None:
+        """Wait until all connections have ended, and drop those that do not.
+
+        Args:
+            grace: seconds for what is still to be sent, and for the good-bye that TLS has.
+        """
+        until = monotonic() + grace
+        while left := [made for made, sock in self._made.items() if sock.fileno() != -1]:
+            if monotonic() >= until:
+                for transport in left:
+                    transport.abort()
+                await asyncio.sleep(0)
+                return
+            await asyncio.sleep(_POLL)
+
     async def _shake(
         self, sock: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]
     ) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                 protocol,
                 sock,
                 ssl=cast("ssl.SSLContext", _Handshake(sock, self._terms())),
                 ssl_handshake_timeout=TIMEOUT,
                 ssl_shutdown_timeout=_GOODBYE,
             )
+            self._made[transport] = sock
         except OSError as err:
             reason = _reason(err)
             self._failed(reason)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from qmp_exporter.config.web_file import Pem, WebFile, read_web_file
+from qmp_exporter.config.web_file import WebFile, read_web_file
+from qmp_exporter.config.web_tls import Pem
 from qmp_exporter.errors import ConfigError
 
 from . import tls

@@ -131,6 +131,8 @@ class Server:
                 async with asyncio.timeout(timeout - _ABORT):
                     await self._runner.server.shutdown(timeout)
         await self._runner.cleanup()
+        if self._handshakes is not None:
+            await self._handshakes.end(_ABORT / 2)
         self.bound = ()
 
     @property

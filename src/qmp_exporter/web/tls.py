@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qmp_exporter.config.web_file import VERSIONS
+from qmp_exporter.config.web_tls import CIPHERS, VERSIONS
 from qmp_exporter.errors import ConfigError
 
 from .peer import Peer
@@ -19,7 +19,7 @@ from .peer import Peer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qmp_exporter.config.web_file import Pem, Tls
+    from qmp_exporter.config.web_tls import Pem, Tls
 
 
 MOST_BYTES: Final = 1024 * 1024
@@ -31,6 +31,7 @@ _VERSIONS: Final = {
     "TLS12": ssl.TLSVersion.TLSv1_2,
     "TLS13": ssl.TLSVersion.TLSv1_3,
 }
+_LEVEL: Final = "@SECLEVEL=0"
 _VERIFY: Final = {
     "none": ssl.CERT_NONE,
     "if-given": ssl.CERT_OPTIONAL,
@@ -76,7 +77,7 @@ def _versions(found: ssl.SSLContext, tls: Tls) -> None:
         raise ConfigError(f"{tls.cert.where}: OpenSSL cannot: {err}") from None
     if VERSIONS.index(tls.min_version) < VERSIONS.index("TLS12"):
         # Before TLS 1.2 the handshake is signed with SHA-1, which OpenSSL's level 1 forbids.
-        found.set_ciphers(":".join((*(tls.ciphers or ("DEFAULT",)), "@SECLEVEL=0")))
+        found.set_ciphers(":".join((*(tls.ciphers or filter(None, CIPHERS.values())), _LEVEL)))
 
 
 def _load(found: ssl.SSLContext, cert: Pem, key: Pem) -> None:

@@ -9,8 +9,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qmp_exporter.config import web_file
-from qmp_exporter.config.web_file import Pem, Rate, Tls, WebFile, read_web_file
+from qmp_exporter.config import web_file, web_tls
+from qmp_exporter.config.web_file import Rate, WebFile, read_web_file
+from qmp_exporter.config.web_tls import Pem, Tls
 from qmp_exporter.errors import ConfigError
 
 
@@ -195,7 +196,7 @@ def test_what_may_not_be_meant_is_remarked(text: str, remark: str, tmp_path: Pat
 
 
 WORDS = st.sampled_from(
-    [*web_file._TLS, *web_file.HEADERS, *web_file.VERSIONS, HASH, "headers", "http2", "interval"]
+    [*web_tls._TLS, *web_file.HEADERS, *web_tls.VERSIONS, HASH, "headers", "http2", "interval"]
 )
 VALUES: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | WORDS,
