@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import configuration
 from qmp_exporter.catalog.events import EVENTS
+from qmp_exporter.catalog.groups import GROUPS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.spec import EventSpec, Label
@@ -44,6 +45,12 @@ VM_LABELS: Final = (
 PROCESS: Final = (
     "\nThe process, platform and garbage collector metrics of prometheus-client come with them,"
     " unless `--web.disable-exporter-metrics` is given.\n"
+)
+GROUPED: Final = (
+    "A scrape can ask for some of them: `/metrics?collect[]=state&collect[]=block` for two groups,"
+    " `/metrics?exclude[]=process` for all but one, `/metrics?name[]=qemu_up` for single names, of"
+    " a histogram for those of its series. Both `collect[]` and `exclude[]`, or a group that there"
+    " is not, is an error, 400; other parameters are ignored.\n"
 )
 COALESCED: Final = (
     "All events are counted in `qemu_events_total`, those that are not listed here as"
@@ -101,7 +108,14 @@ def metrics_page() -> str:
     ]
     lines += [
         PROCESS,
-        "## How many series\n",
+        "## Groups\n",
+        GROUPED,
+        _table(("group", "what is in it", "metrics")),
+        *(
+            _row(f"`{group.name}`", group.help, ", ".join(f"`{p}*`" for p in group.prefixes))
+            for group in GROUPS
+        ),
+        "\n## How many series\n",
         *_formula(),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"

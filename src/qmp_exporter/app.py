@@ -14,6 +14,8 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
 from qmp_exporter import __version__
 from qmp_exporter.catalog.decoder import decoder
+from qmp_exporter.catalog.groups import names_by_group
+from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.config.flags import FLAGS
 from qmp_exporter.errors import QmpExporterError, first
 from qmp_exporter.pipeline import Pipeline
@@ -23,17 +25,19 @@ from qmp_exporter.qmp.order import Order
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.turns import Turns
 from qmp_exporter.qmp.unix import UnixTable
+from qmp_exporter.service import Service
 from qmp_exporter.sinks.metrics import MetricsSink
 from qmp_exporter.sinks.page import PageSink
 from qmp_exporter.supervisor import Supervisor
 from qmp_exporter.telemetry import logs
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
-from qmp_exporter.telemetry.self_metrics import SelfMetrics, registry
+from qmp_exporter.telemetry.self_metrics import SelfMetrics, names_of_process, registry
+from qmp_exporter.view import View
 from qmp_exporter.web import (
     HANDSHAKE_FAILURES,
+    Address,
     Apart,
-    Overview,
-    Row,
+    Inherited,
     Security,
     Server,
     build,
@@ -45,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qmp_exporter.config.settings import Settings
-    from qmp_exporter.model.fleet import Member
     from qmp_exporter.sinks import Sink
 
 
@@ -59,6 +62,7 @@ STALLED: Final = 5.0
 
 FIXED: Final = (
     "listen_addresses",
+    "systemd_socket",
     "telemetry_path",
     "max_requests",
     "page",
@@ -79,6 +83,7 @@ class App:
         settings: what it is to do.
         timing: time limits towards every monitor.
         reread: returns the settings as they are now, for a reload.
+        service: the service that this is.
     """
 
     def __init__(
@@ -87,40 +92,58 @@ class App:
         *,
         timing: Timing = Timing(),  # noqa: B008 - frozen
         reread: Callable[[], Settings] | None = None,
+        service: Service | None = None,
     ) -> None:
         self.settings = self._begun = settings
         self._timing = timing
         self._reread = reread
+        self._service = service or Service({})
         self.own = SelfMetrics()
         self.metrics = MetricsSink(self._overflowed, settings.label_sets)
         self.page = PageSink()
-        self.sinks: tuple[Sink, ...] = (self.metrics, self.page)
+        seen = settings.page and settings.telemetry_path != "/"
+        self.sinks: tuple[Sink, ...] = (self.metrics, self.page) if seen else (self.metrics,)
         self.pipeline = Pipeline(self.sinks, self.own, self.metrics.decode_error)
         self.table = UnixTable()
         self._order, self._turns = Order(), Turns()
         self._decode = decoder()
         self.supervisor = Supervisor(settings, self._context(settings), self.pipeline, self.own)
         self._registry = registry(self.own, process=settings.process_metrics)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._turned_at = monotonic()
         self._ready = False
         self._reloading = asyncio.Lock()
         self._reloaded(successful=True)
         logs.limiter.suppressed = self._suppressed
+        links = (
+            (settings.telemetry_path, "Metrics"),
+            ("/-/healthy", "Health"),
+            ("/-/ready", "Readiness"),
+            ("/config", "Configuration"),
+        )
+        self.view = View(self.pipeline.fleet, self.page, links)
         security = self._security(settings.web_config_file)
         web = build(
             render=self.render,
-            overview=self.overview,
+            overview=self.view.overview,
+            machine=self.view.machine,
+            journal=self.page.journal,
+            config=self.config,
+            reload=self._reload_from_afar,
             ready=lambda: None if self._ready else "it is starting",
             healthy=self._unhealthy,
+            groups=names_by_group(names_of_process(self._registry)),
             telemetry_path=settings.telemetry_path,
             max_requests=settings.max_requests,
             page=settings.page,
             rejected=self._rejected,
             security=security,
         )
-        addresses = [parse_address(text) for text in settings.listen_addresses]
-        handshakes = security.handshakes(self._handshake_failed) if security else None
-        self.server = Apart(Server(web, addresses, rejected=self._rejected, handshakes=handshakes))
+        addresses: list[Address] = [parse_address(text) for text in settings.listen_addresses]
+        if settings.systemd_socket:
+            addresses = [Inherited()]
+        tls = security.handshakes(self._handshake_failed) if security else None
+        self.server = Apart(Server(web, addresses, rejected=self._rejected, tls=tls))
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Export until cancelled, then stop within seconds.
@@ -132,6 +155,7 @@ class App:
             ListenError: an address cannot be bound.
         """
         loop, hung_up = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = loop
         loop.add_signal_handler(signal.SIGHUP, hung_up.set)
         await self.server.bind()
         log.info("qmp-exporter %s listens on %s", __version__, ", ".join(self.server.bound))
@@ -145,10 +169,15 @@ class App:
                 tasks.create_task(self._tick())
                 tasks.create_task(self._reload_on(hung_up))
                 started()
+                self._service.ready()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._ready = False
+                    self._service.stopping()
         except BaseExceptionGroup as group:
             raise first(group) from group
         finally:
-            self._ready = False
             loop.remove_signal_handler(signal.SIGHUP)
             await self.server.stop()
 
@@ -160,7 +189,11 @@ class App:
             ListenError: a socket for QEMU to dial in cannot be bound; then nothing has changed.
         """
         async with self._reloading:
-            await self._reload()
+            self._service.reloading()
+            try:
+                await self._reload()
+            finally:
+                self._service.ready()
 
     async def _reload(self) -> None:
         try:
@@ -192,17 +225,12 @@ class App:
         body = vms.encode() + own.removesuffix(_EOF)
         return (body + _EOF, OPENMETRICS) if openmetrics else (body, TEXT)
 
-    def overview(self) -> Overview:
-        """Return what the landing page shows; thread-safe, as what is known of a VM is frozen."""
-        now = monotonic()
-        links = (
-            (self._begun.telemetry_path, "Metrics"),
-            ("/-/healthy", "Health"),
-            ("/-/ready", "Readiness"),
-        )
-        return Overview(
-            __version__, time(), tuple(self._row(m, now) for m in self.pipeline.fleet), links
-        )
+    def config(self) -> str:
+        """Return the settings as a file; thread-safe."""
+        # Imported here: YAML is large, and most runs do without.
+        from qmp_exporter.config.effective import effective  # noqa: PLC0415
+
+        return effective(self.settings)
 
     # ---- parts
 
@@ -236,8 +264,24 @@ class App:
             lag.observe(max(0.0, now - due))
             try:
                 self.supervisor.tick(now)
+                self.page.tick(now)
+                self._tell_service(now)
             except Exception:
                 log.exception("a fault of the exporter")
+
+    def _tell_service(self, now: float) -> None:
+        """Say how it is, and that all of it works: this loop, which asks, and that of HTTP."""
+        states = self.own.rows("qmp_exporter_targets")
+        connected = states.get((TargetState.CONNECTED,), 0)
+        self._service.status(f"{sum(states.values()):.0f} monitors, {connected:.0f} connected")
+        self.server.beat()
+        if now - self.server.turned_at <= STALLED + TICK:
+            self._service.alive(now)
+
+    async def _reload_from_afar(self) -> None:
+        """Reload, for a caller in another thread."""
+        assert self._loop is not None  # noqa: S101 - it serves
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.reload(), self._loop))
 
     async def _reload_on(self, hung_up: asyncio.Event) -> None:
         """Reload on each SIGHUP; of those that come meanwhile, once."""
@@ -280,23 +324,3 @@ class App:
     def _unhealthy(self) -> str | None:
         stalled = monotonic() - self._turned_at
         return None if stalled <= STALLED + TICK else f"the event loop stalled for {stalled:.0f} s"
-
-    def _row(self, member: Member, now: float) -> Row:
-        vm = member.vm
-        glance = self.page.glance(member.name)
-        return Row(
-            vm=member.name,
-            monitor=member.target.address,
-            state=vm.target,
-            status=vm.status,
-            cause=vm.stops.cause or "",
-            stopped_seconds=vm.stops.stopped_for(now),
-            events=glance.total,
-            last_event=glance.last_event,
-            last_event_time=glance.last_time,
-            io_errors=glance.of("BLOCK_IO_ERROR"),
-            panics=glance.of("GUEST_PANICKED"),
-            watchdogs=glance.of("WATCHDOG"),
-            sessions=sum(clients.sessions for clients in vm.displays.values()),
-            migration=vm.migration.status if vm.migration.open else "",
-        )

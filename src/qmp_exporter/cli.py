@@ -60,11 +60,12 @@ def _run(given: argparse.Namespace) -> int:
 
         return _until_signalled(run(found, replayed=given.replay))
     from qmp_exporter.app import App  # noqa: PLC0415
+    from qmp_exporter.service import Service  # noqa: PLC0415
 
     def reread() -> Settings:
         return load(flags, os.environ)
 
-    return _until_signalled(App(found, reread=reread).run())
+    return _until_signalled(App(found, reread=reread, service=Service(os.environ)).run())
 
 
 def _until_signalled(work: Coroutine[object, object, object]) -> int:

@@ -5,6 +5,7 @@
     QmpExporterError
     ├── ConfigError            config        a flag, variable or file is wrong
     ├── ListenError            listen        an address cannot be bound
+    ├── RequestError           request       an HTTP request is turned away
     ├── DecodeError            decode        a line is not the event it claims to be
     └── SessionError                         a monitor cannot be watched (now)
         ├── GoneError          gone          nothing is at that address: QEMU has ended
@@ -40,6 +41,20 @@ class ListenError(QmpExporterError):
     """An address, for HTTP or for QEMU to dial in, cannot be bound; the text says why."""
 
     reason = "listen"
+
+
+class RequestError(QmpExporterError):
+    """An HTTP request is turned away; the text says why, and repeats nothing of the request.
+
+    Attributes:
+        status: the status code to answer with.
+    """
+
+    reason = "request"
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class DecodeError(QmpExporterError):

@@ -8,15 +8,19 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
+from e2e.browser import chromium
 from qmp_exporter.qmp.connection import Connection
 from recorder import strangers
 from support import require_tool
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from playwright.async_api import Browser
 
 
 @pytest.fixture
@@ -42,6 +46,13 @@ def spice_place(qemu: str, place: Path) -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return place
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests that need one; these run in the loop of the session."""
+    async with chromium() as running:
+        yield running
 
 
 class Recorded(socket.socket):

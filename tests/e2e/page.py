@@ -210,10 +210,8 @@ async def exporting(
         settings: other members of ``Settings``.
     """
     targets = tuple(Target(str(path)) for path in monitors)
-    app = App(
-        Settings(targets=targets, listen_addresses=("127.0.0.1:0",), **settings),  # type: ignore[arg-type]
-        timing=timing or Timing(),
-    )
+    given = {"targets": targets, "listen_addresses": ("127.0.0.1:0",), **settings}
+    app = App(Settings(**given), timing=timing or Timing())  # type: ignore[arg-type]
     started = asyncio.Event()
     running = asyncio.create_task(app.run(started.set))
     try:

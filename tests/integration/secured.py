@@ -8,6 +8,7 @@ import ssl
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import bcrypt
 import trustme
@@ -93,6 +94,8 @@ class Secured:
         app = build(
             render=server.pop("render", lambda accept, names: (BODY, "text/plain")),  # noqa: ARG005
             overview=lambda: Overview(version="1", now=1e6, rows=(), links=()),
+            config=lambda: "",
+            reload=mock.AsyncMock(),
             ready=lambda: None,
             healthy=lambda: None,
             rejected=self._rejected,
@@ -100,7 +103,7 @@ class Secured:
         )
         handshakes = self.security.handshakes(self._failed)
         address = parse_address(server.pop("address", "127.0.0.1:0"))
-        options = {"handshakes": handshakes, "rejected": self._rejected} | server
+        options = {"tls": handshakes, "rejected": self._rejected} | server
         self.handshakes = handshakes
         self.server = Server(app, [address], **options)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 
 from integration.secured import BODY, MUTUAL, PATIENCE, TLS, Authority, secured, until
-from qmp_exporter.web import handshakes
+from qmp_exporter.web import server
 
 
 if TYPE_CHECKING:
@@ -50,23 +49,26 @@ async def closed(client: socket.socket) -> None:
         assert await asyncio.wait_for(loop.sock_recv(client, 100), PATIENCE) == b""
 
 
+def under_way(running: Secured) -> int:
+    """How many handshakes there are."""
+    return len(running.server._handshakes)
+
+
 async def test_handshakes_count_as_connections(authority: Authority, tmp_path: Path) -> None:
-    """One more than may be open is closed; when the others have gone, all is well."""
-    async with secured(tmp_path, TLS, max_connections=3) as running:
-        assert running.handshakes is not None
-        async with silent(running, 3):
-            await until(lambda: len(running.handshakes or ()) == 3)
-            async with silent(running, 1) as (one,):
-                await closed(one)
-            assert running.rejected == {"503": 1}
-        await running.until_failed(closed=3)
-        await until(lambda: len(running.handshakes or ()) == 0)
+    """Of those who say nothing, one has to go when all places are taken and somebody comes."""
+    async with secured(tmp_path, TLS, max_connections=3) as running, silent(running, 3) as clients:
+        await until(lambda: under_way(running) == 3)
         assert await running.get(authority.client()) == OK
+        await closed(clients[0])
+        await until(lambda: under_way(running) == 2)
+        async with silent(running, 4):
+            await until(lambda: under_way(running) == 3)
+        assert len(running.server._places) <= 3
 
 
 async def test_a_handshake_takes_only_so_long(authority: Authority, tmp_path: Path) -> None:
     """Who says nothing, or begins and does not go on, is hung up on; others are served."""
-    with mock.patch.object(handshakes, "TIMEOUT", 2.0):
+    with mock.patch.object(server, "TIMEOUT", 2.0):
         async with secured(tmp_path, TLS) as running, silent(running, 3) as clients:
             clients[0].sendall(b"\x16")
             clients[1].sendall(b"\x16\x03\x01\x02\x00")
@@ -80,7 +82,7 @@ async def test_a_connection_with_tls_goes_idle_and_is_not_cut(
     authority: Authority, tmp_path: Path
 ) -> None:
     """The time limit is one of the handshake alone."""
-    with mock.patch.object(handshakes, "TIMEOUT", 1.0):
+    with mock.patch.object(server, "TIMEOUT", 1.0):
         async with secured(tmp_path, TLS) as running:
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", running.port, ssl=authority.client(), server_hostname="localhost"
@@ -132,7 +134,7 @@ async def test_stopping_ends_handshakes(authority: Authority, tmp_path: Path) ->
     """Nobody has to wait for a client that says nothing."""
     assert authority
     async with secured(tmp_path, TLS) as running, silent(running, 2) as clients:
-        await until(lambda: len(running.handshakes or ()) == 2)
+        await until(lambda: under_way(running) == 2)
         async with asyncio.timeout(PATIENCE):
             await running.server.stop()
         for client in clients:
@@ -164,28 +166,6 @@ async def test_stopping_lets_an_answer_go_out(authority: Authority, tmp_path: Pa
         go.set()
         assert (await asked).partition(b"\r\n\r\n")[2] == body
         await stopping
-
-
-async def test_without_file_descriptors_it_waits(
-    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One line in the log, a pause, and who waits is served after it."""
-    real = socket.socket.accept
-    left = iter([OSError(errno.EMFILE, "Too many open files")])
-
-    def accept(self: socket.socket) -> Any:
-        if error := next(left, None):
-            raise error
-        return real(self)
-
-    with (
-        mock.patch.object(handshakes, "_EXHAUSTED", 0.05),
-        mock.patch("socket.socket.accept", accept),
-    ):
-        async with secured(tmp_path, TLS) as running:
-            assert await running.get(authority.client()) == OK
-    (line,) = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
-    assert line == "cannot accept a connection: Too many open files"
 
 
 async def test_many_at_once_are_all_served(authority: Authority, tmp_path: Path) -> None:

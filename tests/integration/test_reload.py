@@ -230,7 +230,7 @@ async def test_what_takes_a_restart_is_told_until_then(
         for path, times in (("/other", 1), ("/other", 2), ("/metrics", 2)):
             await reload(it, telemetry_path=path)
             assert [record.message for record in caplog.records].count(told) == times
-            assert ("/metrics", "Metrics") in it.app.overview().links
+            assert ("/metrics", "Metrics") in it.app.view.overview().links
 
 
 async def test_all_sockets_to_dial_in_are_changed_or_none(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_the_page_for_people_shows_every_vm() -> None:
     app = made(2)
     app.pipeline.feed("/run/0.sock", event("GUEST_PANICKED", '{"action": "pause"}'))
     app.pipeline.feed("/run/0.sock", event("STOP"))
-    rows = {row.vm: row for row in app.overview().rows}
+    rows = {row.vm: row for row in app.view.overview().rows}
     assert set(rows) == {"vm0", "vm1"}
     assert (rows["vm0"].panics, rows["vm0"].events, rows["vm0"].last_event) == (1, 2, "STOP")
     assert rows["vm0"].stopped_seconds is not None
@@ -238,7 +238,7 @@ def test_the_page_for_people_shows_every_vm() -> None:
     app.pipeline.feed("/run/1.sock", Link(TargetState.GONE, time(), monotonic()))
     app.pipeline.feed("/run/1.sock", Link(TargetState.CONNECTED, time(), monotonic(), identity))
     app.pipeline.feed("/run/0.sock", Link(TargetState.GONE, time(), monotonic()))
-    names = [row.vm for row in app.overview().rows]
+    names = [row.vm for row in app.view.overview().rows]
     assert len(set(names)) == len(names)
     assert "vm0" in names
     assert page(app).rows("qmp_exporter_sink_errors_total") == {}

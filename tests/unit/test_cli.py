@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qmp_exporter.config.settings import Settings
+    from qmp_exporter.service import Service
 
 NOWHERE = ["--web.listen-address", "127.0.0.1:0"]
 
@@ -180,8 +181,10 @@ def test_the_exporter_can_read_its_settings_again(
     apps = []
 
     class App:
-        def __init__(self, found: Settings, *, reread: Callable[[], Settings]) -> None:
-            self.first, self.reread = found, reread
+        def __init__(
+            self, found: Settings, *, reread: Callable[[], Settings], service: Service
+        ) -> None:
+            self.first, self.reread, self.service = found, reread, service
             apps.append(self)
 
         async def run(self) -> None:

@@ -127,7 +127,7 @@ def test_the_variables_of_the_unit_are_flags() -> None:
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """The units, with programs that are there; the example is that of the machine web."""
-    for path in UNITS.glob("*.service"):
+    for path in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
         text = re.sub(
             r"^(Exec\w+=)/\S+", rf"\1{sys.executable}", path.read_text(), flags=re.MULTILINE
         )

@@ -91,7 +91,7 @@ OWN_METRICS: Final[tuple[Own, ...]] = (
     Own(
         "qmp_exporter_http_rejected_total",
         "counter",
-        "HTTP requests refused, by status code.",
+        "HTTP requests refused, by status code; none: an idle connection that gave way to another.",
         ("code",),
     ),
     Own(

@@ -159,6 +159,7 @@ class EventSpec(msgspec.Struct, frozen=True):
         severity: for log records.
         counters: what it counts, besides ``qemu_events_total``.
         gauges: what it sets.
+        shows: what people are shown of its data, besides what it counts and sets.
         limited: what QEMU coalesces it by (at most one a second), if it does.
         note: what a reader of the reference should know.
     """
@@ -171,6 +172,7 @@ class EventSpec(msgspec.Struct, frozen=True):
     severity: Severity = Severity.INFO
     counters: tuple[Counter, ...] = ()
     gauges: tuple[LastValue, ...] = ()
+    shows: tuple[Label, ...] = ()
     limited: str = ""
     note: str = ""
 

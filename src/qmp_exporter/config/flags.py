@@ -73,6 +73,11 @@ FLAGS: Final = (
         least=1,
     ),
     Flag(
+        "--web.systemd-socket",
+        "serve HTTP on the sockets that systemd opened, not on listen addresses",
+        "systemd_socket",
+    ),
+    Flag(
         "--web.telemetry-path",
         "where to serve the metrics",
         "telemetry_path",
@@ -90,7 +95,12 @@ FLAGS: Final = (
         "max_requests",
         kinds.NUMBER,
     ),
-    Flag("--web.page", "whether / shows the VMs", "page", kinds.ON_OFF),
+    Flag(
+        "--web.page",
+        "whether there are pages of the VMs, and the stream /events",
+        "page",
+        kinds.ON_OFF,
+    ),
     Flag(
         "--web.disable-exporter-metrics",
         "show no metrics of the exporter's process and of Python",

@@ -19,9 +19,10 @@ class Settings(msgspec.Struct, frozen=True):
     Attributes:
         targets: monitors to watch, each by its address.
         listen_addresses: where HTTP is served.
+        systemd_socket: whether HTTP is served on the sockets of systemd instead.
         telemetry_path: where the metrics are.
         max_requests: scrapes at a time; 0 for no limit.
-        page: whether the landing page shows the VMs.
+        page: whether there are pages of the VMs, and the stream of events.
         process_metrics: whether metrics of the process and of Python are shown.
         vm_grace: seconds that the series of a VM stay after its end.
         label_sets: rows of one metric of one VM that are told apart.
@@ -42,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     targets: tuple[Target, ...] = ()
     listen_addresses: tuple[str, ...] = (DEFAULT_ADDRESS,)
+    systemd_socket: bool = False
     telemetry_path: str = "/metrics"
     max_requests: int = 40
     page: bool = True

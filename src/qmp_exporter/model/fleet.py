@@ -106,6 +106,10 @@ class Fleet:
         """Return the name of the VM at ``address``."""
         return self._members[address].name
 
+    def named(self, name: str) -> Member | None:
+        """Return the member of that name, if there is one, for any thread."""
+        return self._by_name.get(name)
+
     def vm(self, address: str) -> VM:
         """Return what is known of the VM at ``address``."""
         return self._members[address].vm

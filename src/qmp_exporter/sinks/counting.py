@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 
 def plan(counter: Counter) -> Plan:
     """Return how to count ``counter``."""
-    reads = tuple(map(_read, counter.labels))
+    reads = tuple(map(read, counter.labels))
     free = tuple(label.free for label in counter.labels)
 
     def values(data: Any, vm: VM) -> Values:
@@ -77,7 +77,8 @@ def _known(label: Label, vm: VM) -> tuple[str, ...]:
             return label.values
 
 
-def _read(label: Label) -> Callable[[Any, VM], str]:
+def read(label: Label) -> Callable[[Any, VM], str]:
+    """Return how to read the value of a label from a payload or change, and the VM."""
     if label.disk:
         return lambda data, vm: vm.disk_of(data)
     get = attrgetter(label.source)

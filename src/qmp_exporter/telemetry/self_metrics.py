@@ -101,6 +101,10 @@ class SelfMetrics(Collector):
         """Set a gauge."""
         self._numbers[name][labels] = value
 
+    def rows(self, name: str) -> dict[Values, float]:
+        """Return the values of a counter or gauge by their labels."""
+        return dict(self._numbers[name])
+
     def histogram(self, name: str, *labels: str) -> Histogram:
         """Return a histogram to observe with."""
         rows = self._histograms[name]
@@ -125,13 +129,19 @@ class SelfMetrics(Collector):
 
 def registry(own: SelfMetrics, *, process: bool) -> CollectorRegistry:
     """Return a registry of ``own`` and, if wanted, of what is known of process and Python."""
-    found = CollectorRegistry()
+    found = CollectorRegistry(auto_describe=True)  # else name[] would not find those of the process
     found.register(own)
     if process:
         ProcessCollector(registry=found)
         PlatformCollector(registry=found)
         GCCollector(registry=found)
     return found
+
+
+def names_of_process(found: CollectorRegistry) -> set[str]:
+    """Return the names of the series of process and Python in a registry."""
+    own = {spec.name.removesuffix("_total") for spec in OWN_METRICS}  # as families are named
+    return {s.name for m in found.collect() for s in m.samples if m.name not in own}
 
 
 def _family(spec: Own) -> Metric:

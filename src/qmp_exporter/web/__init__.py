@@ -6,10 +6,11 @@ exposition of all metrics, ``Overview`` the rows of the page.
 
 from __future__ import annotations
 
-from .address import Address, TcpAddress, UnixAddress
+from .address import Address, Inherited, TcpAddress, UnixAddress
 from .apart import Apart
 from .application import build
 from .handshakes import REASONS as HANDSHAKE_FAILURES
+from .machine import Display, Machine, Migrated
 from .metrics import Render
 from .overview import Overview, Row
 from .security import Security
@@ -20,6 +21,10 @@ __all__ = [
     "HANDSHAKE_FAILURES",
     "Address",
     "Apart",
+    "Display",
+    "Inherited",
+    "Machine",
+    "Migrated",
     "Overview",
     "Render",
     "Row",

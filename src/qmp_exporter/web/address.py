@@ -15,9 +15,12 @@ import msgspec
 
 from qmp_exporter.errors import ConfigError, ListenError
 
+from .inherited import inherited
 
-# Connections that the kernel may hold ready for us: more than a fleet of Prometheus servers.
-BACKLOG = 128
+
+# Connections that the kernel may hold ready for us. Where more come at once, it lets a client try
+# again after a second; one that waits here is let in sooner.
+BACKLOG = 1024
 _EXPECTED = "expected :PORT, HOST:PORT, [IPV6]:PORT or unix:PATH"
 _PORT = re.compile(r"[0-9]{1,5}")
 _HOST = re.compile(r"[A-Za-z0-9._-]*")
@@ -46,7 +49,14 @@ class UnixAddress(msgspec.Struct, frozen=True):
         return f"unix:{self.path}"
 
 
-Address = TcpAddress | UnixAddress
+class Inherited(msgspec.Struct, frozen=True):
+    """The sockets that a service manager opened for us."""
+
+    def __str__(self) -> str:
+        return "the sockets of systemd"
+
+
+Address = TcpAddress | UnixAddress | Inherited
 
 
 def parse_address(text: str) -> Address:
@@ -98,6 +108,8 @@ async def bind(address: Address) -> list[socket.socket]:
     """
     try:
         match address:
+            case Inherited():
+                return inherited(os.environ)
             case UnixAddress(path):
                 return [_bind_unix(path)]
             case TcpAddress("", port):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 
@@ -18,12 +19,24 @@ class Apart:
 
     What the server calls (to render, to look at the VMs) is called in that thread or in those of
     its pool, so it must be thread-safe.
+
+    Attributes:
+        turned_at: when its loop last turned after a ``beat``, in monotonic seconds.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.turned_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="qmp-exporter-web", daemon=True)
+
+    def beat(self) -> None:
+        """Let the thread write down, when it comes to that, the time in ``turned_at``."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._turn)
+
+    def _turn(self) -> None:
+        self.turned_at = monotonic()
 
     @property
     def bound(self) -> tuple[str, ...]:

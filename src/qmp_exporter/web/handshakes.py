@@ -1,7 +1,6 @@
-"""Listeners that speak TLS: each connection begins with what holds when it comes.
+"""How connections are secured: each by what holds when it comes.
 
-asyncio's own keep one context for ever, count no handshakes, and hang up on who fails without a
-word. What is done here is what they do: accept, and hand the socket to the loop.
+And how those that are not end: counted, and with the word of TLS that says why.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from .address import BACKLOG
 from .peer import Peer, names
 
 
@@ -34,9 +32,7 @@ REASONS: Final = ("certificate", "refused", "timeout", "closed", "protocol")
 """Why handshakes fail: the client's certificate will not do, ours will not do for the client, it is
 too slow, it has gone, or it does not speak the TLS that is wanted, if any."""
 
-_GOODBYE: Final = 2.0  # seconds to end a connection as TLS has it
 _POLL: Final = 0.01  # seconds between two looks at connections that are to end
-_EXHAUSTED: Final = 1.0  # seconds to wait when nothing can be accepted
 _MISDIRECTED: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Connection: close\r\n\r\nThis is HTTPS: the address begins with https://\n"
@@ -60,33 +56,34 @@ class Handshakes:
 
     Args:
         terms: returns what holds now.
-        failed: called with the reason of each that fails, one of ``REASONS``.
+        counted: called with the reason of each that fails, one of ``REASONS``.
     """
 
     def __init__(
         self,
         terms: Callable[[], Terms],
-        failed: Callable[[str], None] = lambda reason: None,  # noqa: ARG005
+        counted: Callable[[str], None] = lambda reason: None,  # noqa: ARG005
     ) -> None:
         self._terms = terms
-        self._failed = failed
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._counted = counted
         self._made: WeakKeyDictionary[asyncio.WriteTransport, socket.socket] = WeakKeyDictionary()
 
-    def __len__(self) -> int:
-        """How many are under way."""
-        return len(self._tasks)
+    def begin(self, sock: socket.socket) -> ssl.SSLContext:
+        """Return what secures one connection, as asyncio takes it."""
+        return cast("ssl.SSLContext", _Handshake(sock, self._terms()))
 
-    def begin(self, sock: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Shake hands with who has connected, and hand the connection over."""
-        task = asyncio.create_task(self._shake(sock, protocol))
-        self._tasks.add(task)
-        task.add_done_callback(lambda task: self._end(task, sock))
+    def failed(self, error: BaseException) -> None:
+        """Take note of a connection that was not made."""
+        if isinstance(error, OSError):
+            reason = _reason(error)
+            self._counted(reason)
+            log.debug("no TLS with a client: %s: %s", reason, error)
+        else:
+            log.error("a fault of the exporter", exc_info=error)
 
-    def stop(self) -> None:
-        """Give up those that are under way."""
-        for task in self._tasks:
-            task.cancel()
+    def made(self, transport: asyncio.WriteTransport, sock: socket.socket) -> None:
+        """Take note of a connection."""
+        self._made[transport] = sock
 
     async def end(self, grace: float) -> None:
         """Wait until all connections have ended, and drop those that do not.
@@ -102,87 +99,6 @@ class Handshakes:
                 await asyncio.sleep(0)
                 return
             await asyncio.sleep(_POLL)
-
-    async def _shake(
-        self, sock: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]
-    ) -> None:
-        try:
-            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                protocol,
-                sock,
-                ssl=cast("ssl.SSLContext", _Handshake(sock, self._terms())),
-                ssl_handshake_timeout=TIMEOUT,
-                ssl_shutdown_timeout=_GOODBYE,
-            )
-            self._made[transport] = sock
-        except OSError as err:
-            reason = _reason(err)
-            self._failed(reason)
-            log.debug("no TLS with a client: %s: %s", reason, err)
-
-    def _end(self, task: asyncio.Task[None], sock: socket.socket) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            log.error("a fault of the exporter", exc_info=error)
-        if error is not None or task.cancelled():
-            sock.close()  # it may never have got to the loop
-
-
-class Listener:
-    """Accepts on a socket until it is closed.
-
-    Args:
-        sock: listens.
-        handshakes: of who connects.
-        protocol: makes what speaks after that.
-        full: whether one more is to be turned away.
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        handshakes: Handshakes,
-        protocol: Callable[[], asyncio.BaseProtocol],
-        full: Callable[[], bool],
-    ) -> None:
-        self._sock = sock
-        self._handshakes = handshakes
-        self._protocol = protocol
-        self._full = full
-        self._loop = asyncio.get_running_loop()
-        self._later: asyncio.TimerHandle | None = None
-        sock.settimeout(0)
-        self._open()
-
-    def close(self) -> None:
-        """Accept nobody any more, and give up the handshakes that are under way."""
-        if self._later is not None:
-            self._later.cancel()
-        self._loop.remove_reader(self._sock)
-        self._sock.close()
-        self._handshakes.stop()
-
-    def _open(self) -> None:
-        self._later = None
-        self._loop.add_reader(self._sock, self._accept)
-
-    def _accept(self) -> None:
-        for _ in range(BACKLOG):
-            try:
-                sock, _where = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as err:  # no file descriptors or memory: who waits is served later
-                log.warning("cannot accept a connection: %s", err.strerror)
-                self._loop.remove_reader(self._sock)
-                self._later = self._loop.call_later(_EXHAUSTED, self._open)
-                return
-            if self._full():
-                sock.close()
-                continue
-            sock.settimeout(0)
-            self._handshakes.begin(sock, self._protocol)
 
 
 class _Handshake:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from .reply import send, text
+from .reply import HEADERS, send, text
 
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 async def harden(_request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers that every answer carries (a signal handler of ``on_response_prepare``)."""
-    response.headers["Server"] = "qmp-exporter"
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers["Server"] = HEADERS["Server"]  # aiohttp has set one
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 @web.middleware
@@ -46,16 +46,28 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return text("internal error; the log of qmp-exporter says more", 500)
 
 
-def bodyless(rejected: Callable[[str], None]) -> Middleware:
-    """Nobody has anything to send to us: a request with a body is refused, the body not read."""
+def plain(rejected: Callable[[str], None]) -> Middleware:
+    """Nothing at a path, or not by that method, is told in one line of text.
+
+    Args:
+        rejected: called with the status code.
+    """
 
     @web.middleware
-    async def refuse_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.body_exists:
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
             return await handler(request)
-        rejected("413")
-        response = text("a request to qmp-exporter has no body", 413)
-        response.force_close()
-        return response
+        except web.HTTPMethodNotAllowed as error:
+            allowed = sorted(error.allowed_methods)
+            allow = {"Allow": ", ".join(allowed)}
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers=allow)
+            rejected("405")
+            response = text(f"found {request.method}; expected {' or '.join(allowed)}", 405)
+            response.headers.update(allow)
+            return response
+        except web.HTTPNotFound:
+            rejected("404")
+            return text("nothing is at this path; / has links to all there is", 404)
 
-    return refuse_body
+    return tell

@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True):
     status: str
     """Run state as QMP names it; "" when never known."""
     cause: str
-    """Why it is stopped; "" when it is not."""
+    """Why it is stopped, or how QEMU ended; "" when neither."""
     stopped_seconds: float | None
     """How long it is stopped now."""
     events: int
@@ -42,6 +42,10 @@ class Row(msgspec.Struct, frozen=True):
     """Display sessions open now."""
     migration: str
     """Status of a migration under way; "" for none."""
+    passes: int = 0
+    """Pass over the memory that this migration has reached; 0 before the first."""
+    disks: tuple[tuple[str, str], ...] = ()
+    """Names of the disks that are in error now, and the error."""
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -53,6 +57,8 @@ class Overview(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     links: tuple[tuple[str, str], ...]
     """Address and text of each."""
+    events: tuple[str, ...] = ()
+    """Names of events that one may look for."""
 
 
 class Level(enum.IntEnum):
@@ -79,6 +85,8 @@ class Group(enum.Enum):
 _FAILED = frozenset({"guest-panicked", "internal-error", "io-error", "watchdog"})
 # The same as causes of a stop.
 _FAILURES = frozenset({"guest-panic", "internal-error", "io-error", "watchdog"})
+# How QEMU ends when something failed.
+_ENDED_BADLY = frozenset({"crash", "panic", "watchdog"})
 # Run states that are a step on the way of something that somebody started.
 _STEPS = frozenset(
     {
@@ -108,6 +116,20 @@ _LEVELS = {
 }
 
 
+def matching(rows: Iterable[Row], text: str) -> tuple[Row, ...]:
+    """The rows that have each word of ``text`` in what they show of the machine and its state."""
+    words = text.casefold().split()
+    return tuple(row for row in rows if not words or _has(row, words))
+
+
+def _has(row: Row, words: list[str]) -> bool:
+    group = group_of(row).value
+    disks = " ".join(" ".join(disk) for disk in row.disks)
+    shown = f"{row.vm} {row.monitor} {row.state} {row.status} {row.cause} {group} {disks}"
+    text = f"{shown} {row.migration} {row.last_event}".casefold()
+    return all(word in text for word in words)
+
+
 def group_of(row: Row) -> Group:
     """The group that a row belongs to."""
     if row.state != "connected":
@@ -120,6 +142,8 @@ def group_of(row: Row) -> Group:
 def level_of(row: Row) -> Level:
     """How much a row asks for attention."""
     group = group_of(row)
+    if group is Group.GONE and row.cause in _ENDED_BADLY:
+        return Level.BAD
     if group is not Group.STOPPED:
         return _LEVELS[group]
     if row.status in _FAILED or row.cause in _FAILURES:
@@ -127,11 +151,22 @@ def level_of(row: Row) -> Level:
     return Level.IDLE if row.status in _STEPS else Level.WARN
 
 
-def grouped(rows: Iterable[Row]) -> dict[Group, list[Row]]:
-    """The rows of each group that has any: the worst first, then the longest stopped, by name."""
+def grouped(rows: Iterable[Row], most: int | None = None) -> dict[Group, list[Row]]:
+    """The rows of each group that has any: the worst first, then the longest stopped, by name.
+
+    Args:
+        rows: in any order.
+        most: how many at all, the first of them; None for all.
+    """
     groups: dict[Group, list[Row]] = {group: [] for group in Group}
-    for row in sorted(rows, key=_order):
+    for row in rows:
         groups[group_of(row)].append(row)
+    left = most
+    for members in groups.values():
+        members.sort(key=_order)
+        if left is not None:
+            del members[left:]
+            left -= len(members)
     return {group: members for group, members in groups.items() if members}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -15,17 +16,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
+    from qmp_exporter.errors import RequestError
+
 
 # Seconds that a client may take to read one answer; it holds the memory of the body meanwhile.
 SEND_TIMEOUT = 30.0
 # The fastest level: on an exposition it is within a few percent of the best in size.
 _GZIP_LEVEL = 1
 
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Server": "qmp-exporter",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What every answer carries, unless it says something else itself."""
+
 
 def text(message: str, status: int = 200) -> web.Response:
     """One line of plain text."""
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(text=f"{message}\n", status=status, headers=headers)
+    return web.Response(text=f"{message}\n", status=status)
+
+
+def refusal(refused: RequestError) -> bytes:
+    """The answer, byte for byte, to a request that never reached the application."""
+    body = f"{refused}\n".encode()
+    headers = HEADERS | {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 async def rendered(
@@ -43,11 +66,7 @@ async def rendered(
         return gzip.compress(body, _GZIP_LEVEL, mtime=0) if packed else body, content_type
 
     body, content_type = await asyncio.get_running_loop().run_in_executor(pool, work)
-    headers = {
-        "Content-Type": content_type,
-        "Cache-Control": "no-store",
-        "Vary": "Accept-Encoding",
-    }
+    headers = {"Content-Type": content_type, "Vary": "Accept-Encoding"}
     if packed:
         headers["Content-Encoding"] = "gzip"
     return web.Response(body=body, headers=headers)

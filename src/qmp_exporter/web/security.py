@@ -84,13 +84,13 @@ class Security:
         self.state = State(file, _terms(file), Bucket(file.rate) if file.rate else None)
         self._remark()
 
-    def handshakes(self, failed: Callable[[str], None]) -> Handshakes | None:
+    def handshakes(self, counted: Callable[[str], None]) -> Handshakes | None:
         """Return what makes connections, each by what holds then; None for plain HTTP.
 
         Args:
-            failed: called with the reason of each handshake that fails.
+            counted: called with the reason of each handshake that fails.
         """
-        return None if self.state.terms is None else Handshakes(self._now, failed)
+        return None if self.state.terms is None else Handshakes(self._now, counted)
 
     def _now(self) -> Terms:
         assert self.state.terms is not None  # noqa: S101 - whether there is TLS does not change

@@ -74,6 +74,7 @@ SETTINGS = st.builds(
         max_size=3,
         unique=True,
     ).map(tuple),
+    systemd_socket=st.booleans(),
     telemetry_path=st.sampled_from(["/", "/m", "/a/b"]),
     max_requests=st.integers(0, 999_999_999),
     page=st.booleans(),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmp_exporter.web.overview import Group, Level, Row, group_of, grouped, level_of
+from qmp_exporter.web.overview import Group, Level, Row, group_of, grouped, level_of, matching
 from unit.web.samples import CALM, ROWS
 
 
@@ -40,7 +40,10 @@ def row(**changes: object) -> Row:
         ("not-qmp", "", "", Group.UNWATCHED, Level.WARN),
         ("a-new-state", "running", "", Group.UNWATCHED, Level.WARN),
         ("gone", "shutdown", "", Group.GONE, Level.IDLE),
-        ("refused", "io-error", "io-error", Group.GONE, Level.IDLE),
+        ("refused", "", "host-quit", Group.GONE, Level.IDLE),
+        ("gone", "", "crash", Group.GONE, Level.BAD),
+        ("refused", "", "panic", Group.GONE, Level.BAD),
+        ("refused", "", "watchdog", Group.GONE, Level.BAD),
     ],
 )
 def test_each_state_has_its_place(
@@ -81,3 +84,46 @@ def test_no_row_is_lost_or_shown_twice(rows: list[Row]) -> None:
     assert all(groups.values())
     shown = [id(subject) for members in groups.values() for subject in members]
     assert sorted(shown) == sorted(map(id, rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["web-1", "db-1"]),
+        ("  ", ["web-1", "db-1"]),
+        ("WEB", ["web-1"]),
+        ("run qemu db", ["db-1"]),
+        ("io-error", ["db-1"]),
+        ("stopped", ["db-1"]),
+        ("nospace", ["db-1"]),
+        ("disk7 stopped", ["db-1"]),
+        ("active", ["web-1"]),
+        ("rtc_change", ["web-1", "db-1"]),
+        ("web stopped", []),
+        ("<script>", []),
+    ],
+)
+def test_search_takes_words_of_all_that_is_shown(text: str, found: list[str]) -> None:
+    """In any order and case; all of them must be there."""
+    rows = (
+        row(vm="web-1", migration="active"),
+        row(
+            vm="db-1",
+            monitor="/run/qemu/db-1.qmp",
+            status="io-error",
+            cause="io-error",
+            disks=(("disk7", "nospace"),),
+        ),
+    )
+    assert [one.vm for one in matching(rows, text)] == found
+
+
+def test_of_very_many_the_first_are_kept() -> None:
+    """The worst of them; a group of which nothing is left is not there."""
+    rows = [row(vm=str(at)) for at in range(9)]
+    rows += [row(vm=f"x{at}", status="io-error") for at in range(3)]
+    shown = {group: len(members) for group, members in grouped(rows, 5).items()}
+    assert shown == {Group.STOPPED: 3, Group.RUNNING: 2}
+    assert {group: len(members) for group, members in grouped(rows, 3).items()} == {
+        Group.STOPPED: 3
+    }

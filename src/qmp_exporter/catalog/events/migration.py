@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from qmp_exporter.catalog.spec import Counter, EventSpec, Int, LastValue, Payload
+from qmp_exporter.catalog.spec import Counter, EventSpec, Int, Label, LastValue, Payload
+from qmp_exporter.catalog.states import MIGRATION_STATUSES
 
 
 SOURCE: Final = "migration.json"
@@ -35,6 +36,7 @@ EVENTS: Final = (
         SOURCE,
         payload=Migration,
         samples=({"status": "active"}, {"status": "completed"}),
+        shows=(Label("status", MIGRATION_STATUSES),),
         note="Sets `qemu_migration_status`; an end is counted in `qemu_migrations_total`.",
     ),
     EventSpec(

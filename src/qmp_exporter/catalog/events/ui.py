@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from qmp_exporter.catalog.spec import EventSpec, Int, Payload
+from qmp_exporter.catalog.spec import EventSpec, Int, Label, Payload
+from qmp_exporter.catalog.states import DISPLAY_AUTHS
 
 
 SOURCE: Final = "ui.json"
@@ -82,6 +83,8 @@ _SPICE_CHANNEL: Final = _SPICE_CLIENT | {
     "tls": True,
 }
 
+_AUTH: Final = Label("auth", DISPLAY_AUTHS, field="server.auth")
+
 EVENTS: Final = (
     EventSpec(
         "VNC_CONNECTED",
@@ -96,6 +99,7 @@ EVENTS: Final = (
         SOURCE,
         payload=VncEvent,
         samples=({"server": _VNC_SERVER, "client": _VNC_USER},),
+        shows=(_AUTH,),
     ),
     EventSpec(
         "VNC_DISCONNECTED",
@@ -117,6 +121,7 @@ EVENTS: Final = (
         SOURCE,
         payload=SpiceEvent,
         samples=({"server": _SPICE_SERVER | {"auth": "spice"}, "client": _SPICE_CHANNEL},),
+        shows=(_AUTH,),
     ),
     EventSpec(
         "SPICE_DISCONNECTED",
