@@ -33,7 +33,16 @@ from qmp_exporter.telemetry import logs
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
 from qmp_exporter.telemetry.self_metrics import SelfMetrics, names_of_process, registry
 from qmp_exporter.view import View
-from qmp_exporter.web import Address, Apart, Inherited, Server, build, parse_address
+from qmp_exporter.web import (
+    HANDSHAKE_FAILURES,
+    Address,
+    Apart,
+    Inherited,
+    Security,
+    Server,
+    build,
+    parse_address,
+)
 
 
 if TYPE_CHECKING:
@@ -58,6 +67,7 @@ FIXED: Final = (
     "max_requests",
     "page",
     "process_metrics",
+    "web_config_file",
 )
 """Settings that a reload does not change."""
 
@@ -112,6 +122,7 @@ class App:
             ("/config", "Configuration"),
         )
         self.view = View(self.pipeline.fleet, self.page, links)
+        security = self._security(settings.web_config_file)
         web = build(
             render=self.render,
             overview=self.view.overview,
@@ -126,11 +137,13 @@ class App:
             max_requests=settings.max_requests,
             page=settings.page,
             rejected=self._rejected,
+            security=security,
         )
         addresses: list[Address] = [parse_address(text) for text in settings.listen_addresses]
         if settings.systemd_socket:
             addresses = [Inherited()]
-        self.server = Apart(Server(web, addresses, rejected=self._rejected))
+        tls = security.handshakes(self._handshake_failed) if security else None
+        self.server = Apart(Server(web, addresses, rejected=self._rejected, tls=tls))
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Export until cancelled, then stop within seconds.
@@ -234,6 +247,14 @@ class App:
             self._yielded,
         )
 
+    def _security(self, path: str) -> Security | None:
+        if not path:
+            return None
+        self._web_config_read(successful=True)
+        for reason in HANDSHAKE_FAILURES:
+            self.own.add("qmp_exporter_tls_handshake_failures_total", 0, reason)
+        return Security(path, lambda successful: self._web_config_read(successful=successful))
+
     async def _tick(self) -> None:
         lag = self.own.histogram("qmp_exporter_event_loop_lag_seconds")
         while True:
@@ -278,6 +299,12 @@ class App:
         self.own.set("qmp_exporter_config_last_reload_successful", float(successful))
         if successful:
             self.own.set("qmp_exporter_config_last_reload_success_timestamp_seconds", time())
+
+    def _web_config_read(self, *, successful: bool) -> None:
+        self.own.set("qmp_exporter_web_config_last_reload_successful", float(successful))
+
+    def _handshake_failed(self, reason: str) -> None:
+        self.own.add("qmp_exporter_tls_handshake_failures_total", 1, reason)
 
     def _answered(self, command: str, seconds: float) -> None:
         self.own.histogram("qmp_exporter_command_duration_seconds", command).observe(seconds)

@@ -2,95 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import socket
+import re
+import shutil
 import subprocess
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import aiohttp
+import pytest
 
 from fake_qmp import FakeMonitor
 from integration.exporter import exporting
+from integration.prometheus import asked, prometheus, until, values
 from support import require_tool
 
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
-PATIENCE = 15.0
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def start(directory: Path, target: str, port: int) -> subprocess.Popen[bytes]:
-    """A Prometheus that scrapes a target five times a second."""
-    scrape = {
-        "job_name": "qmp-exporter",
-        "scrape_interval": "200ms",
-        "scrape_timeout": "200ms",
-        "static_configs": [{"targets": [target]}],
-    }
-    config = directory / "prometheus.yml"
-    config.write_text(json.dumps({"scrape_configs": [scrape]}))
-    command = [
-        require_tool("prometheus"),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=warn",
-    ]
-    with (directory / "log").open("w") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-@asynccontextmanager
-async def prometheus(directory: Path, target: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """Run a Prometheus; yield a client of it."""
-    port = free_port()
-    process = start(directory, target, port)
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            yield client
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def asked(client: aiohttp.ClientSession, path: str, **params: str) -> Any:
-    """The data of an answer of the API; none while it does not answer."""
-    try:
-        async with client.get(f"/api/v1/{path}", params=params) as response:
-            return (await response.json())["data"] if response.status == 200 else None
-    except aiohttp.ClientConnectionError:
-        return None
-
-
-async def until(
-    client: aiohttp.ClientSession, reached: Callable[[Any], bool], path: str, **params: str
-) -> Any:
-    """Ask until the answer says something, and return it."""
-    found = None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not (found and reached(found)):
-                await asyncio.sleep(0.05)
-                found = await asked(client, path, **params)
-    except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE} s for {params or path}: {found}") from None
-    return found
-
-
-def values(data: Any) -> list[float]:
-    """The values of an instant query."""
-    return [float(one["value"][1]) for one in data["result"]]
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "web"
 
 
 async def test_prometheus_scrapes_it_and_sees_counters_rise(tmp_path: Path) -> None:
@@ -114,3 +41,52 @@ async def test_prometheus_scrapes_it_and_sees_counters_rise(tmp_path: Path) -> N
             assert events[0]["type"] == "counter"
             counted = await asked(client, "query", query='{__name__=~"qemu_.+"}')
             assert len(counted["result"]) > 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The examples, with certificates made by the commands of the documentation."""
+    require_tool("openssl")
+    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
+    (commands,) = re.findall(
+        r"```sh\n(.*?)```", (ROOT / "docs" / "web-config.md").read_text(), re.DOTALL
+    )
+    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "password").write_text("change me")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("how", "refusal"), [("mtls", "certificate"), ("password", "401 Unauthorized")]
+)
+async def test_prometheus_scrapes_with_the_files_that_are_shown(
+    how: str, refusal: str, folder: Path
+) -> None:
+    """And one without the certificate, or the password, learns nothing but why."""
+    file = str(folder / f"{how}.yml")
+    config = (folder / f"prometheus-{how}.yml").read_text()
+    assert (EXAMPLES / f"{how}.yml").read_text() in (ROOT / "README.md").read_text()
+    assert config in (ROOT / "README.md").read_text()
+    stranger, removed = re.subn(
+        r"    basic_auth:\n(      .*\n)+|      (cert|key)_file:.*\n", "", config
+    )
+    assert removed
+    async with (
+        FakeMonitor(folder / "vm.sock", name="web01") as monitor,
+        exporting(monitor, web_config_file=file) as it,
+    ):
+        address = it.app.server.bound[0].removeprefix("https://127.0.0.1")
+        config, stranger = (
+            text.replace("localhost:10767", f"localhost{address}") for text in (config, stranger)
+        )
+        async with prometheus(folder, address, config) as client:
+            up = 'qemu_up{vm="web01"}'
+            await until(client, lambda found: values(found) == [1.0], "query", query=up)
+        async with prometheus(folder, address, stranger) as client:
+            targets = await until(client, lambda found: refused(found, refusal), "targets")
+            assert targets["activeTargets"][0]["health"] == "down"
+
+
+def refused(targets: Any, why: str) -> bool:
+    """Whether the one target of a Prometheus is down for a reason."""
+    return [why in target["lastError"] for target in targets["activeTargets"]] == [True]

@@ -95,6 +95,18 @@ OWN_METRICS: Final[tuple[Own, ...]] = (
         ("code",),
     ),
     Own(
+        "qmp_exporter_tls_handshake_failures_total",
+        "counter",
+        "Connections over TLS that failed before a request.",
+        ("reason",),
+    ),
+    Own(
+        "qmp_exporter_web_config_last_reload_successful",
+        "gauge",
+        "Whether the web configuration file, its certificates and keys could be read when they last"
+        " changed.",
+    ),
+    Own(
         "qmp_exporter_log_lines_suppressed_total",
         "counter",
         "Log lines not written, because there were too many of their kind.",

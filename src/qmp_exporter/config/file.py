@@ -45,8 +45,12 @@ SCALARS: Final = (
 """What a text without quotes may be: its tag, how it looks, how it begins."""
 
 
-def read(path: str) -> Given:
+def read(path: str, loader: type[Loader] | None = None) -> Given:
     """Return what the file says.
+
+    Args:
+        path: where it is.
+        loader: the YAML that is taken, where that is not ``Loader``'s.
 
     Raises:
         ConfigError: it cannot be read, or is not YAML that we take.
@@ -64,16 +68,16 @@ def read(path: str) -> Given:
         line = content.count(b"\n", 0, err.start) + 1
         byte = content[err.start]
         raise ConfigError(f"{path}:{line}: found the byte {byte:#04x}; expected UTF-8") from None
-    return _parse(text, path)
+    return _parse(text, path, loader or Loader)
 
 
-def _parse(text: str, path: str) -> Given:
+def _parse(text: str, path: str, kind: type[Loader]) -> Given:
     loader = None
     try:
-        loader = _Loader(text)
+        loader = kind(text)
         node = loader.get_single_node()
-        return _given(node, path, "") if node else Given(f"{path}:1", "", "nothing")
-    except _RefusedError as err:
+        return _given(node, path, "", loader) if node else Given(f"{path}:1", "", "nothing")
+    except RefusedError as err:
         raise ConfigError(f"{path}:{err.line}: {err}") from None
     except yaml.MarkedYAMLError as err:
         line = err.problem_mark.line + 1 if err.problem_mark else 1
@@ -89,7 +93,7 @@ def _parse(text: str, path: str) -> Given:
         raise ConfigError(f"{path}:{line}: not YAML: {err}") from None
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """YAML that we do not take."""
 
     def __init__(self, what: Any, message: str) -> None:
@@ -97,30 +101,38 @@ class _RefusedError(Exception):
         self.line: int = _line(what)
 
 
-class _Loader(yaml.SafeLoader):
-    """Makes the nodes of a file, without aliases and tags, and not too deep."""
+class Loader(yaml.SafeLoader):
+    """Makes the nodes of a file, without aliases and tags, and not too deep.
+
+    Attributes:
+        keys: what a key may be to YAML.
+    """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    keys: frozenset[Form] = frozenset({"text"})
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise _RefusedError(
-                event, f"found the alias *{event.anchor}; expected what it stands for"
-            )
+            return self.aliased(event)
         if event.tag is not None:
-            raise _RefusedError(event, f"found the tag {event.tag!r}; expected none")
+            raise RefusedError(event, f"found the tag {event.tag!r}; expected none")
         if self._depth > DEEPEST:
-            raise _RefusedError(event, f"found more than {DEEPEST} levels; expected fewer")
+            raise RefusedError(event, f"found more than {DEEPEST} levels; expected fewer")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
+    def aliased(self, event: yaml.AliasEvent) -> yaml.Node:
+        """Return the node that an alias stands for."""
+        raise RefusedError(event, f"found the alias *{event.anchor}; expected what it stands for")
+
 
 for _name, _look, _starts in SCALARS:
-    _Loader.add_implicit_resolver(f"{TAG}{_name}", re.compile(rf"^(?:{_look})$"), _starts)
+    Loader.add_implicit_resolver(f"{TAG}{_name}", re.compile(rf"^(?:{_look})$"), _starts)
 
 
 def _line(what: Any) -> int:
@@ -129,33 +141,31 @@ def _line(what: Any) -> int:
     return number + 1
 
 
-def _given(node: yaml.Node, path: str, key: str) -> Given:
+def _given(node: yaml.Node, path: str, key: str, loader: Loader) -> Given:
     place = f"{path}:{_line(node)}"
     if isinstance(node, yaml.SequenceNode):
-        items = (_given(item, path, f"{key}[{n}]") for n, item in enumerate(node.value))
+        items = (_given(item, path, f"{key}[{n}]", loader) for n, item in enumerate(node.value))
         return Given(place, key, "list", items=tuple(items))
     if isinstance(node, yaml.MappingNode):
         members: dict[str, Given] = {}
         lines: dict[str, int] = {}
         for named, value in node.value:
-            name = _name_of(named, key)
+            name = _name_of(named, key, loader.keys)
             if name in members:
                 _twice(named, dotted(key, name), lines[name])
             lines[name] = _line(named)
-            members[name] = _given(value, path, dotted(key, name))
+            members[name] = _given(value, path, dotted(key, name), loader)
         return Given(place, key, "mapping", members=members)
     assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - there are no other nodes
-    form = _FORMS[node.tag]
-    text = _fit(node, key)
-    return Given(place, key, form, text.lower() if form == "boolean" else text)
+    return Given(place, key, _FORMS[node.tag], _fit(node, key))
 
 
-def _name_of(node: yaml.Node, key: str) -> str:
-    if isinstance(node, yaml.ScalarNode) and _FORMS[node.tag] == "text":
+def _name_of(node: yaml.Node, key: str, forms: frozenset[Form]) -> str:
+    if isinstance(node, yaml.ScalarNode) and _FORMS[node.tag] in forms:
         return _fit(node, key)
     scalar = isinstance(node, yaml.ScalarNode)
     shown = f"the key {node.value or 'nothing'}" if scalar else "a list or mapping as a key"
-    raise _RefusedError(node, f"{_prefix(key)}found {shown}; expected a text")
+    raise RefusedError(node, f"{_prefix(key)}found {shown}; expected a text")
 
 
 def _fit(node: yaml.ScalarNode, key: str) -> str:
@@ -166,11 +176,11 @@ def _fit(node: yaml.ScalarNode, key: str) -> str:
             return text
     except UnicodeEncodeError:
         pass
-    raise _RefusedError(node, f"{_prefix(key)}found {text!r}; expected characters of a path")
+    raise RefusedError(node, f"{_prefix(key)}found {text!r}; expected characters of a path")
 
 
 def _twice(node: yaml.Node, key: str, line: int) -> NoReturn:
-    raise _RefusedError(node, f"{key}: found a second time; expected once, as in line {line}")
+    raise RefusedError(node, f"{key}: found a second time; expected once, as in line {line}")
 
 
 def _prefix(key: str) -> str:

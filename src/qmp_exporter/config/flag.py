@@ -54,8 +54,8 @@ class Flag(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """Its dotted key in the file; empty, if the file does not have it."""
-        bare = self.name.removeprefix(_NO).strip("-").replace("-", "_")
-        return bare if self.filed else ""
+        section, _, name = self.name.removeprefix(_NO).strip("-").replace("-", "_").partition(".")
+        return f"{section}.{name.replace('.', '_')}" if self.filed else ""
 
     @property
     def says(self) -> str:

@@ -84,6 +84,12 @@ FLAGS: Final = (
         kinds.TELEMETRY_PATH,
     ),
     Flag(
+        "--web.config.file",
+        "file of TLS, users and limits for HTTP, in the format of Prometheus exporters",
+        "web_config_file",
+        kinds.PATH,
+    ),
+    Flag(
         "--web.max-requests",
         "scrapes at a time, 0 for no limit",
         "max_requests",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Form: TypeAlias = Literal["text", "number", "boolean", "nothing", "list", "mapping"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
-_TRUE: Final = "true"
+_TRUE: Final = frozenset({"true", "yes", "on", "y"})  # those after the first by YAML 1.1
 _LONG: Final = 400
 
 
@@ -30,7 +30,7 @@ class Given(msgspec.Struct, frozen=True):
         place: ``FILE:LINE``.
         key: its dotted key, such as ``qmp.socket[1].path``; empty for the whole.
         form: what it is to YAML.
-        text: of a text, a number or a boolean (``true``, ``false``).
+        text: of a text, a number or a boolean, as it is written.
         items: of a list.
         members: of a mapping.
     """
@@ -67,7 +67,7 @@ class Given(msgspec.Struct, frozen=True):
 
     def boolean(self) -> bool:
         """Return true or false."""
-        return self.parsed(_TRUE.__eq__, "boolean", "true or false")
+        return self.parsed(lambda text: text.lower() in _TRUE, "boolean", "true or false")
 
     def each(self) -> tuple[Given, ...]:
         """Return the items of a list; what is no list is its own only item."""

@@ -139,6 +139,12 @@ ADDRESS: Final = Kind(
     ),
 )
 FILE: Final = Kind("FILE", str, {"type": "string"})
+PATH: Final = Kind(
+    "FILE",
+    texts.parse_path,
+    {"type": "string"},
+    find=lambda given, base: given.parsed(lambda text: texts.parse_path(text, base), "text"),
+)
 SOCKET: Final = Kind(
     "PATH",
     texts.parse_socket,

@@ -41,6 +41,11 @@ def load(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
             " --config.file FILE with one of them"
             " (`qmp-exporter demo` shows what that looks like)"
         )
+    if found.web_config_file:
+        # Imported here: --version and --help are quick without TLS.
+        from qmp_exporter.web.security import check  # noqa: PLC0415
+
+        check(found.web_config_file)
     return found
 
 

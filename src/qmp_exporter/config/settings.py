@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
         listen_mode: permissions of a listener that says none.
         listen_group: its group; empty for the exporter's own.
         listen_users: its users.
+        web_config_file: the path of the web configuration file; empty for none.
     """
 
     targets: tuple[Target, ...] = ()
@@ -61,3 +62,4 @@ class Settings(msgspec.Struct, frozen=True):
     listen_mode: int = 0o600
     listen_group: str = ""
     listen_users: tuple[str, ...] = ()
+    web_config_file: str = ""

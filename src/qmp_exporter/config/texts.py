@@ -110,6 +110,13 @@ def parse_address(text: str, base: str = "") -> str:
     return text
 
 
+def parse_path(text: str, base: str = "") -> str:
+    """Return the path of a file as an absolute one, or nothing for none."""
+    if "\0" in text:
+        raise ConfigError(f"found {text!r}; expected a path that a file can have")
+    return absolute(text, base) if text else text
+
+
 def parse_telemetry_path(text: str) -> str:
     """Return the path of the metrics."""
     from qmp_exporter.web.application import check_telemetry_path  # noqa: PLC0415

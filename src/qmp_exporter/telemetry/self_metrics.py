@@ -69,7 +69,8 @@ class Histogram:
 class SelfMetrics(Collector):
     """The values of ``OWN_METRICS``.
 
-    Counters are added to and all is collected in any thread; the rest is written on the event loop.
+    Counters are added to, gauges that are there are set and all is collected in any thread; the
+    rest is written on the event loop.
     """
 
     def __init__(self) -> None:

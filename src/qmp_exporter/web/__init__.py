@@ -9,13 +9,16 @@ from __future__ import annotations
 from .address import Address, Inherited, TcpAddress, UnixAddress
 from .apart import Apart
 from .application import build
+from .handshakes import REASONS as HANDSHAKE_FAILURES
 from .machine import Display, Machine, Migrated
 from .metrics import Render
 from .overview import Overview, Row
+from .security import Security
 from .server import Server, parse_address
 
 
 __all__ = [
+    "HANDSHAKE_FAILURES",
     "Address",
     "Apart",
     "Display",
@@ -25,6 +28,7 @@ __all__ = [
     "Overview",
     "Render",
     "Row",
+    "Security",
     "Server",
     "TcpAddress",
     "UnixAddress",

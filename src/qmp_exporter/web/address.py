@@ -121,12 +121,12 @@ async def bind(address: Address) -> list[socket.socket]:
         raise ListenError(f"cannot listen on {address}: {reason}") from error
 
 
-def url(sock: socket.socket) -> str:
+def url(sock: socket.socket, scheme: str = "http") -> str:
     """Where a bound socket really is: ``http://HOST:PORT`` or ``unix:PATH``."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return f"unix:{name}"
-    return f"http://{TcpAddress(name[0], name[1])}"
+    return f"{scheme}://{TcpAddress(name[0], name[1])}"
 
 
 def remove_dead(path: str) -> None:

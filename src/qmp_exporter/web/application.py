@@ -12,6 +12,7 @@ from qmp_exporter.errors import ConfigError
 from qmp_exporter.journal import Journal
 
 from .control import Reload, shown
+from .gate import gate, headers
 from .metrics import Metrics, Render
 from .middlewares import deadline, guard, harden, plain
 from .pages import Landing, Machines, probe
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from .machine import Machine
     from .overview import Overview
+    from .security import Security
 
 
 # Rendering is bound by the interpreter's lock; the second thread is for gzip, which is not.
@@ -49,6 +51,7 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     journal: Journal | None = None,
     rejected: Callable[[str], None] = lambda code: None,  # noqa: ARG005
     middlewares: Sequence[Middleware] = (),
+    security: Security | None = None,
 ) -> web.Application:
     """Make the application that ``Server`` serves.
 
@@ -66,15 +69,21 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
         machine: what the page of one machine shows; called on the server's loop, so it is cheap.
         journal: what has happened, for the page and the stream of events.
         rejected: called on the loop with the status code of each request that was turned away.
-        middlewares: run first for each request, in this order (authentication, rate limit).
+        middlewares: run first for each request, in this order.
+        security: what the web configuration file says; it comes before ``middlewares``.
 
     Raises:
         ConfigError: the telemetry path is not a path, or one that is taken.
     """
     check_telemetry_path(telemetry_path)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qmp-exporter-web")
-    app = web.Application(middlewares=[deadline, guard, *middlewares, plain(rejected)])
+    gates = () if security is None else (gate(security, rejected),)
+    inner = (*gates, *middlewares, plain(rejected))
+    app = web.Application(middlewares=[deadline, guard, *inner])
     app.on_response_prepare.append(harden)
+    if security is not None:
+        app.on_response_prepare.append(headers(security))
+        app.cleanup_ctx.append(security.watching)
     if telemetry_path != "/":
         journal = journal or Journal()
         app.router.add_get("/", Landing(overview, journal, pool, page=page).handle)

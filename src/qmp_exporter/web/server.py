@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from .address import Address, UnixAddress, bind, parse_address, remove_dead, url
 from .connection import NO_PLACE, Connection
+from .handshakes import TIMEOUT
 from .places import Places, client
 from .reply import refusal
 
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable, Sequence
 
+    from .handshakes import Handshakes
     from .places import Place
 
 
 __all__ = ["Server", "parse_address"]
-
-HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds for a TLS handshake."""
 
 # Seconds that a TLS connection may take to say goodbye.
 _GOODBYE = 1.0
@@ -50,7 +48,7 @@ class Server:
             descriptors that the monitors need; ``Places`` says who gives way to one more.
         rejected: called with the status code of each request turned away below the application, and
             with ``none`` for each idle connection that had to give way.
-        tls: returns what a new connection is secured with; none for plain HTTP.
+        tls: secures each connection; None for plain HTTP.
 
     Attributes:
         bound: the addresses really bound, as URLs or ``unix:PATH``; empty before ``start``.
@@ -63,7 +61,7 @@ class Server:
         *,
         max_connections: int = 256,
         rejected: Callable[[str], None] = lambda code: None,  # noqa: ARG005
-        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+        tls: Handshakes | None = None,
     ) -> None:
         self.bound: tuple[str, ...] = ()
         self._addresses = tuple(addresses)
@@ -88,7 +86,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        self.bound = tuple(url(sock) for sock in self._sockets)
+        self.bound = tuple(url(sock, self._scheme) for sock in self._sockets)
 
     async def start(self) -> None:
         """Serve; bind first, if that was not done.
@@ -136,7 +134,13 @@ class Server:
                     await self._runner.server.shutdown(timeout)
         await self._runner.cleanup()
         self._places.clear()
+        if self._tls is not None:
+            await self._tls.end(_ABORT / 4)
         self.bound = ()
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._tls is None else "https"
 
     # asyncio's own sock_accept loses a connection, and logs an error, where it is cancelled.
 
@@ -170,7 +174,7 @@ class Server:
         if place is None:
             self._rejected("503")
             with contextlib.suppress(OSError):
-                if self._tls() is None:
+                if self._tls is None:
                     connection.send(_FULL)
             connection.close()
             return
@@ -184,9 +188,12 @@ class Server:
 
         def done(task: asyncio.Task[None]) -> None:
             self._handshakes.discard(task)
-            if task.cancelled() or task.exception() is not None:  # no TLS, or no time for it
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or error is not None:  # no TLS, or no time for it
                 connection.close()
                 self._places.free(place)
+            if error is not None and self._tls is not None:
+                self._tls.failed(error)
 
         task.add_done_callback(done)
 
@@ -194,15 +201,19 @@ class Server:
         """Make a connection of a socket, with TLS where that is wanted."""
         loop, server = asyncio.get_running_loop(), self._runner.server
         assert server is not None  # noqa: S101 - it serves
-        context = self._tls()
-        times: dict[str, Any] = {}
-        if context is not None:
-            times = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT, "ssl_shutdown_timeout": _GOODBYE}
-        await loop.connect_accepted_socket(
+        secured: dict[str, Any] = {}
+        if self._tls is not None:
+            secured = {
+                "ssl": self._tls.begin(connection),
+                "ssl_handshake_timeout": TIMEOUT,
+                "ssl_shutdown_timeout": _GOODBYE,
+            }
+        transport, _ = await loop.connect_accepted_socket(
             lambda: Connection(
                 server, place, left=self._places.free, rejected=self._rejected, loop=loop
             ),
             connection,
-            ssl=context,
-            **times,
+            **secured,
         )
+        if self._tls is not None:
+            self._tls.made(transport, connection)

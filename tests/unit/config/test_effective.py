@@ -91,6 +91,7 @@ SETTINGS = st.builds(
     listen_mode=st.integers(0, 0o777),
     listen_group=st.just("") | OWNERS,
     listen_users=st.lists(OWNERS, max_size=3, unique=True).map(tuple),
+    web_config_file=st.just("") | PATHS,
 )
 
 

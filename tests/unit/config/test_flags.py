@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLES = {
     "PATH": ("/a/b", "/c/d"),
+    "FILE": ("/a/b", "/c/d"),
     "ADDRESS": ("127.0.0.1:1", "[::1]:2"),
     "N": ("7", "8"),
     "DURATION": ("90s", "91s"),
@@ -39,6 +40,7 @@ WRONG = {
     "DURATION": "5",
     "ADDRESS": "nowhere",
     "PATH": "",
+    "FILE": "a\0b",
     "SIZE": "1",
     "MODE": "rw",
     "GROUP": "-1",
@@ -178,7 +180,8 @@ def test_a_wrong_value_is_told_with_its_source(flag: Flag) -> None:
 @by_name
 def test_a_flag_and_its_key_set_the_same(flag: Flag, tmp_path: Path) -> None:
     """Named after each other, a text or number for a value, true or false for a switch."""
-    assert flag.name.removeprefix("--no-").strip("-") == flag.key.replace("_", "-")
+    section, _, name = flag.name.removeprefix("--no-").strip("-").partition(".")
+    assert flag.key.replace("_", "-") == f"{section}.{name.replace('.', '-')}"
     if flag.kind.metavar:
         first, second = texts(flag)
         assert load_text(tmp_path, filed(flag, first)) == made([flag.name, first])
