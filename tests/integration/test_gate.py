@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 
 OK = (200, BODY.decode())
 USERS = f"basic_auth_users:\n  alice: {HASH}\n"
-PATHS = ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/-/nowhere", "/metrics/", "//"]
+STREAM = "/events"
+PATHS = [
+    "/metrics",
+    "/",
+    "/vm?name=a",
+    STREAM,
+    "/config",
+    "/-/reload",
+    "/-/healthy",
+    "/-/ready",
+    "/nowhere",
+    "/-/nowhere",
+    "/metrics/",
+    "//",
+]
 
 
 def basic(name: str | bytes, password: str | bytes) -> str:
@@ -56,7 +70,8 @@ async def test_nothing_is_answered_without_a_password(
         assert (status, fields["WWW-Authenticate"]) == (401, "Basic")
         assert BODY.decode() not in body
         assert body == ("" if method == "HEAD" else "a user and a password are needed\n")
-        assert (await running.ask(None, f"{method} {path}", CREDENTIALS))[0] != 401
+        if path != STREAM:  # which would not end
+            assert (await running.ask(None, f"{method} {path}", CREDENTIALS))[0] != 401
         assert running.rejected["401"] == 1
 
 
