@@ -351,6 +351,21 @@ async def test_what_is_one_request_has_one_answer(request_: bytes, parts: int) -
     assert [answer.status for answer in found] == [200] * 3
 
 
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [("Content-Length: 5", 413), ("no colon", 400), ("X: " + "x" * HEAD, 431)],
+    ids=["a body", "no header line", "a long one"],
+)
+async def test_a_head_that_is_refused_has_no_body(fields: str, status: int) -> None:
+    """The length is that of the sentence which a GET would be told."""
+    async with serving() as (server, _):
+        request = f"HEAD /metrics HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n"
+        (answer,) = answers(await told(server, request.encode()), "HEAD")
+        (told_of,) = answers(await told(server, b"GET" + request.encode()[4:]), "GET")
+    assert (answer.status, answer.body) == (status, "")
+    assert answer.headers == told_of.headers
+
+
 async def test_requests_sent_ahead_are_answered_in_order() -> None:
     """As many as fit, and nothing of what follows one that closes the connection."""
     ahead = b"".join(

@@ -194,7 +194,8 @@ class Connection(web.RequestHandler):
         """Say why, and hang up."""
         self._rejected(str(refused.status))
         if self.transport is not None:
-            self.transport.write(refusal(refused))
+            head = self._received.startswith(b"HEAD ")
+            self.transport.write(refusal(refused, head=head))
             self._hang_up()
 
     def _hang_up(self) -> None:

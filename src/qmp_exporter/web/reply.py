@@ -38,8 +38,13 @@ def text(message: str, status: int = 200) -> web.Response:
     return web.Response(text=f"{message}\n", status=status)
 
 
-def refusal(refused: RequestError) -> bytes:
-    """The answer, byte for byte, to a request that never reached the application."""
+def refusal(refused: RequestError, *, head: bool = False) -> bytes:
+    """The answer, byte for byte, to a request that never reached the application.
+
+    Args:
+        refused: why.
+        head: the request is a HEAD, whose answer has no body (RFC 9110, section 9.3.2).
+    """
     body = f"{refused}\n".encode()
     headers = HEADERS | {
         "Content-Type": "text/plain; charset=utf-8",
@@ -48,7 +53,7 @@ def refusal(refused: RequestError) -> bytes:
     }
     lines = [f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if head else body)
 
 
 async def rendered(
