@@ -8,9 +8,12 @@ from errno import ENOSPC
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import bcrypt
 import pytest
-from playwright.async_api import expect
+import trustme
+from playwright.async_api import HttpCredentials, expect
 
+from certificates import write
 from e2e.browser import tab
 from e2e.page import exporting, watched
 from qmp_exporter.demo import Machine, disks
@@ -122,3 +125,34 @@ async def test_the_connection_is_lost_and_comes_back(browser: Browser, place: Pa
             await expect(page.locator("#log")).to_contain_text("STOP")
             await expect(page.locator("tr[data-key='vm']")).to_contain_text("paused")
             await context.close()
+
+
+async def test_behind_a_password(
+    browser: Browser, place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Over TLS the page asks for it once, and is kept up to date like any other."""
+    ca, folder = trustme.CA(), tmp_path_factory.mktemp("web")
+    write(folder, "server", ca.issue_cert("127.0.0.1"))
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    file = folder / "web.yml"
+    file.write_text(
+        "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+        f"basic_auth_users: {{alice: {hashed}}}\n"
+    )
+    user = HttpCredentials(username="alice", password="secret")  # noqa: S106 - of a test
+    async with (
+        Machine(place, "vm") as machine,
+        exporting(machine.monitor, web_config_file=str(file)) as exporter,
+    ):
+        context = await browser.new_context(ignore_https_errors=True)
+        answer = await context.request.get(exporter.url)
+        assert (answer.status, await answer.text()) == (401, "a user and a password are needed\n")
+        await context.close()
+        async with tab(
+            browser, exporter.url, ignore_https_errors=True, http_credentials=user
+        ) as shown:
+            await shown.live()
+            await expect(shown.row("vm")).to_contain_text("running")
+            await machine.execute("stop")
+            await expect(shown.event("STOP")).to_be_visible()
+            await expect(shown.row("vm")).to_contain_text("paused")
