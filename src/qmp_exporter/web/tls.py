@@ -71,10 +71,16 @@ def _versions(found: ssl.SSLContext, tls: Tls) -> None:
             found.set_ciphers(":".join(tls.ciphers))
         elif tls.ciphers is not None:  # those of TLS 1.3 alone
             found.minimum_version = ssl.TLSVersion.TLSv1_3
-        if tls.curve:
-            found.set_ecdh_curve(tls.curve)
     except (ssl.SSLError, ValueError) as err:
         raise ConfigError(f"{tls.cert.where}: OpenSSL cannot: {err}") from None
+    try:
+        if tls.curve:
+            found.set_ecdh_curve(tls.curve)
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(
+            f"{tls.cert.where}: found the curve {tls.curve}, which this Python cannot set;"
+            " expected another one, or none"
+        ) from None
     if VERSIONS.index(tls.min_version) < VERSIONS.index("TLS12"):
         # Before TLS 1.2 the handshake is signed with SHA-1, which OpenSSL's level 1 forbids.
         found.set_ciphers(":".join((*(tls.ciphers or filter(None, CIPHERS.values())), _LEVEL)))
