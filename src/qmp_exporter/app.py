@@ -38,7 +38,6 @@ from qmp_exporter.web import (
     Address,
     Apart,
     Inherited,
-    Security,
     Server,
     build,
     parse_address,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.config.settings import Settings
     from qmp_exporter.sinks import Sink
+    from qmp_exporter.web.security import Security
 
 
 log = logging.getLogger(__name__)
@@ -250,6 +250,9 @@ class App:
     def _security(self, path: str) -> Security | None:
         if not path:
             return None
+        # Imported here: it takes YAML, and most exporters do without.
+        from qmp_exporter.web.security import Security  # noqa: PLC0415
+
         self._web_config_read(successful=True)
         for reason in HANDSHAKE_FAILURES:
             self.own.add("qmp_exporter_tls_handshake_failures_total", 0, reason)

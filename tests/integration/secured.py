@@ -14,7 +14,8 @@ import bcrypt
 import trustme
 
 from certificates import write
-from qmp_exporter.web import Overview, Security, Server, build, parse_address
+from qmp_exporter.web import Overview, Server, build, parse_address
+from qmp_exporter.web.security import Security
 
 
 if TYPE_CHECKING:

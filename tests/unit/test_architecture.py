@@ -36,3 +36,14 @@ def test_the_gpl_part_of_qemu_qmp_is_not_imported() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "qemu.qmp.qmp_client" in found.stdout.split()
     assert "qemu.qmp.legacy" not in found.stdout.split()
+
+
+def test_what_most_do_without_is_not_in_memory() -> None:
+    """An exporter without a file has neither YAML nor bcrypt loaded."""
+    code = (
+        "import sys; from qmp_exporter.app import App; from qmp_exporter.config.settings import"
+        " Settings; App(Settings()); print(*sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "qmp_exporter.web.application" in found.stdout.split()
+    assert {"yaml", "bcrypt"}.isdisjoint(found.stdout.split())

@@ -13,7 +13,6 @@ from .handshakes import REASONS as HANDSHAKE_FAILURES
 from .machine import Display, Machine, Migrated
 from .metrics import Render
 from .overview import Overview, Row
-from .security import Security
 from .server import Server, parse_address
 
 
@@ -28,7 +27,6 @@ __all__ = [
     "Overview",
     "Render",
     "Row",
-    "Security",
     "Server",
     "TcpAddress",
     "UnixAddress",

@@ -12,7 +12,6 @@ from qmp_exporter.errors import ConfigError
 from qmp_exporter.journal import Journal
 
 from .control import Reload, shown
-from .gate import gate, headers
 from .metrics import Metrics, Render
 from .middlewares import deadline, guard, harden, plain
 from .pages import Landing, Machines, probe
@@ -77,13 +76,16 @@ def build(  # noqa: PLR0913  one argument for each thing that is shown or limite
     """
     check_telemetry_path(telemetry_path)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qmp-exporter-web")
-    gates = () if security is None else (gate(security, rejected),)
-    inner = (*gates, *middlewares, plain(rejected))
-    app = web.Application(middlewares=[deadline, guard, *inner])
+    app = web.Application(middlewares=[deadline, guard])
     app.on_response_prepare.append(harden)
     if security is not None:
+        # Imported here: it takes bcrypt, and most exporters do without.
+        from .gate import gate, headers  # noqa: PLC0415
+
+        app.middlewares.append(gate(security, rejected))
         app.on_response_prepare.append(headers(security))
         app.cleanup_ctx.append(security.watching)
+    app.middlewares.extend((*middlewares, plain(rejected)))
     if telemetry_path != "/":
         journal = journal or Journal()
         app.router.add_get("/", Landing(overview, journal, pool, page=page).handle)
