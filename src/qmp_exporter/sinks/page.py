@@ -52,6 +52,7 @@ class Kind(msgspec.Struct, gc=False):
         until: monotonic seconds, when the next burst may begin.
         left: how many of this burst may have entries of their own.
         full: until when events are only counted; 0 as long as some are left.
+        storm: whether a tick is to look at it.
         last: Unix seconds of the last one.
     """
 
@@ -60,6 +61,7 @@ class Kind(msgspec.Struct, gc=False):
     until: float = 0.0
     left: int = BURST
     full: float = 0.0
+    storm: bool = False
     last: float = 0.0
 
 
@@ -145,6 +147,7 @@ class PageSink:
         for glance, name in storms:
             kind = glance.kinds[name]
             if kind.until <= now:
+                kind.storm = False
                 self._fold(glance, name, kind)
             else:
                 self._storms.append((glance, name))
@@ -190,7 +193,9 @@ class PageSink:
         kind.left -= 1
         if not kind.left:
             kind.full = kind.until
-            self._storms.append((glance, name))
+            if not kind.storm:  # one that goes on is there since its last burst
+                kind.storm = True
+                self._storms.append((glance, name))
         shown = name if event.spec is not UNCATALOGUED else label_text(event.name[:MAX_NAME])
         told = self._details[name](event.data, step.vm)
         entry = self._keep(glance, shown, event.time, told, event.spec.severity)

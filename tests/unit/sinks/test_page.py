@@ -213,6 +213,23 @@ def test_a_storm_that_goes_on_is_told_every_second(sink: PageSink) -> None:
     assert entries[BURST].time == START + 1
 
 
+def test_a_storm_of_days_takes_no_more_room_than_one_of_seconds(sink: PageSink) -> None:
+    """However the ticks fall between its bursts, it is remembered once."""
+    for second in range(100):
+        for _ in range(BURST + 5):
+            take(sink, "web", "RESUME", 1.0 * second)
+        sink.tick(BOOT + second + 0.5)
+    assert len(sink._storms) == 1
+    sink.tick(BOOT + 200)
+    assert sink._storms == []
+    assert sink.glance("web").total == 100 * (BURST + 5)
+    for at in (300.0, 302.0):  # and another one is told, too
+        for _ in range(BURST + 5):
+            take(sink, "web", "RESUME", at)
+        sink.tick(BOOT + at + 1.5)
+        assert sink.glance("web").timeline[-1].count == 5
+
+
 @pytest.mark.parametrize("new", ["www", "db"])
 def test_a_storm_survives_another_name(sink: PageSink, new: str) -> None:
     """Its events are told under the name that they came under."""
