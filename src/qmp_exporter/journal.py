@@ -97,10 +97,12 @@ class Journal:
             number: 0 for all that there is.
             most: entries to return; the oldest of them.
         """
-        size, last = len(self._slots), self.last
+        last = self.last
+        slots = self._slots.copy()  # of one moment, so that what is lost is the oldest
+        size = len(slots)
         first = max(number, last - size) + 1
-        found = [self._slots[at % size] for at in range(first, min(last, first + most - 1) + 1)]
-        # The writer may have come round meanwhile: what it wrote over is lost, too.
+        found = [slots[at % size] for at in range(first, min(last, first + most - 1) + 1)]
+        # The writer may have come round before that moment: what it wrote over is lost, too.
         entries = [e for at, e in enumerate(found, first) if e is not None and e.number == at]
         begin = entries[0].number if entries else first + len(found)
         return entries, begin - number - 1
