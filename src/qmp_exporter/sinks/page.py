@@ -33,6 +33,9 @@ BURST: Final = 10
 WINDOW: Final = 1.0
 """Seconds."""
 
+LATE: Final = 10.0
+"""Seconds that an event may come after a younger one; if it is more, the clock was set back."""
+
 TIMELINE: Final = 50
 """Entries kept of one VM."""
 
@@ -134,7 +137,8 @@ class PageSink:
                 self._event(glance, kind, given, step)
             kind.count += 1
             kind.last = given.time
-            if glance.last_time is None or given.time >= glance.last_time:
+            late = 0.0 if glance.last_time is None else glance.last_time - given.time
+            if not 0.0 < late <= LATE:
                 glance.last_event, glance.last_time = given.name[:MAX_NAME], given.time
         if step.vm is not before and step.vm.target is not before.target:
             self._monitor(self._glances[vm], given, step)

@@ -77,6 +77,14 @@ def test_the_last_event_is_the_newest(sink: PageSink) -> None:
     assert (glance.last_event, glance.last_time) == ("RESUME", START + 5)
 
 
+def test_the_last_event_is_the_newest_after_a_clock_was_set_back(sink: PageSink) -> None:
+    """What comes much later than its stamp says is new all the same."""
+    take(sink, "web", "STOP", 3000)
+    take(sink, "web", "RESUME", 20)
+    glance = sink.glance("web")
+    assert (glance.last_event, glance.last_time) == ("RESUME", START + 20)
+
+
 def test_a_long_name_is_cut(sink: PageSink) -> None:
     """An event may be called anything."""
     take(sink, "web", "X" * 5000)
