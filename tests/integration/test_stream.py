@@ -139,6 +139,35 @@ async def test_what_is_filtered_out_is_a_change() -> None:
         assert (await reader.message())["event"] == "changed"
 
 
+async def test_a_reader_knows_where_it_is_though_nothing_was_for_it() -> None:
+    """Who comes back is not told that others' events were skipped, and misses none of its own."""
+    journal = Journal(4)
+    happen(journal, "EARLIER")
+    async with serving(journal=journal) as (_, client):
+        async with reading(client, "?vm=db") as reader:
+            assert await reader.line() == f"id: {journal.run}-1"
+            happen(journal, *"ABC")
+            at = (await reader.message())["id"]
+            assert at == f"{journal.run}-4"
+        happen(journal, *"DEF")
+        happen(journal, "STOP", vm="db")
+        async with reading(client, f"?vm=db&after={journal.run}-1", Last_Event_ID=at) as reader:
+            assert await reader.events(1) == ["STOP"]
+
+
+async def test_what_was_missed_is_told_once() -> None:
+    """Who comes back after it was told, and before anything else happens, is not told again."""
+    journal = Journal(4)
+    happen(journal, *"ABCDEFG")
+    async with serving(journal=journal) as (_, client):
+        async with reading(client, f"?after={journal.run}-1&vm=db") as reader:
+            message = await reader.message()
+            assert message["event"] == "skipped"
+        async with reading(client, "?vm=db", Last_Event_ID=message["id"]) as reader:
+            happen(journal, "STOP", vm="db")
+            assert await reader.events(1) == ["STOP"]
+
+
 @pytest.mark.parametrize("way", ["header", "query", "both"])
 async def test_a_reader_goes_on_where_it_was(way: str) -> None:
     """By what the browser sends after a loss; by the address where it sends nothing."""
@@ -183,7 +212,11 @@ async def test_what_was_missed_is_told() -> None:
         serving(journal=journal) as (_, client),
         reading(client, f"?after={journal.run}-1") as reader,
     ):
-        assert await reader.message() == {"event": "skipped", "data": '{"skipped":2}'}
+        assert await reader.message() == {
+            "id": f"{journal.run}-3",
+            "event": "skipped",
+            "data": '{"skipped":2}',
+        }
         assert await reader.events(4) == list("DEFG")
 
 
@@ -229,8 +262,9 @@ async def test_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a comment, so that no proxy takes the connection for dead."""
     monkeypatch.setattr(stream, "LOOK", 0.001)
     monkeypatch.setattr(stream, "HEARTBEAT", 0.01)
-    async with serving(journal=Journal()) as (_, client), reading(client) as reader:
-        assert await reader.line() == ""
+    journal = Journal()
+    async with serving(journal=journal) as (_, client), reading(client) as reader:
+        assert [await reader.line() for _ in range(2)] == [f"id: {journal.run}-0", ""]
         assert [await reader.line() for _ in range(4)] == [":", "", ":", ""]
 
 

@@ -97,7 +97,7 @@ class Stream:
         number = self._begin(request)
         changes, told_at = journal.changes, 0.0
         sent_at = taken_at = monotonic()
-        await response.write(b"retry: 1000\n\n")
+        await response.write(b"retry: 1000\n" + self._at(number) + b"\n")
         while not self._closing:
             transport = request.transport
             if transport is None or transport.is_closing():
@@ -109,7 +109,7 @@ class Stream:
                 chunk, number = self._news(number, wanted)
                 more = number < journal.last
                 if not chunk and journal.changes != changes and now - told_at >= CHANGES:
-                    chunk = b"event: changed\ndata: {}\n\n"
+                    chunk = self._at(number) + b"event: changed\ndata: {}\n\n"
                 if chunk:
                     changes, told_at = journal.changes, now
                 elif number == before and now - sent_at >= HEARTBEAT:
@@ -138,13 +138,17 @@ class Stream:
         if number == journal.last:
             return b"", number
         entries, missed = journal.since(number, _BATCH)
-        told = [_skipped(missed)] if missed else []
         number += missed
+        told = [self._at(number) + _skipped(missed)] if missed else []
         for entry in entries:
             number = entry.number
             if wanted.takes(entry):
-                told.append(_message(journal.run, entry))
+                told.append(self._at(number) + _message(entry))
         return b"".join(told), number
+
+    def _at(self, number: int) -> bytes:
+        """Return the line that tells a client where it is, so that it can go on from there."""
+        return f"id: {self._journal.run}-{number}\n".encode()
 
 
 def filter_of(query: MultiMapping[str]) -> Filter:
@@ -158,7 +162,7 @@ def position(journal: Journal) -> str:
     return f"{journal.run}-{journal.last}"
 
 
-def _message(run: str, entry: Entry) -> bytes:
+def _message(entry: Entry) -> bytes:
     told = {
         "vm": entry.vm,
         "event": entry.event,
@@ -168,7 +172,7 @@ def _message(run: str, entry: Entry) -> bytes:
         "count": entry.count,
     }
     # JSON has no line break in it, so it is one line of data.
-    return f"id: {run}-{entry.number}\ndata: ".encode() + msgspec.json.encode(told) + b"\n\n"
+    return b"data: " + msgspec.json.encode(told) + b"\n\n"
 
 
 def _skipped(count: int) -> bytes:
