@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic, time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from e2e.browser import THEMES, WIDTHS, tab
 from e2e.fleets import HOSTILE, Fleet
 from e2e.page import exporting
 from fake_qmp import FakeMonitor
+from qmp_exporter.model.inputs import Reply
+from qmp_exporter.model.replies import Status
 from qmp_exporter.web import stream
 
 
@@ -194,3 +197,48 @@ async def test_too_many_look_on(browser: Browser, monkeypatch: pytest.MonkeyPatc
         await expect(page.locator("#live")).to_have_text("Live")
         await expect(page.locator("#log")).to_contain_text("STOP")
         await context.close()
+
+
+async def test_an_event_of_the_next_exporter_is_no_event_of_the_last(browser: Browser) -> None:
+    """It is listed though it has the number of one that is; none is listed twice."""
+    async with exporting() as exporter:
+        address = exporter.url.removeprefix("http://")
+        fleet = Fleet(exporter.app)
+        fleet.begin("web")
+        context = await browser.new_context()
+        page = await context.new_page()
+        await page.goto(exporter.url)
+        await expect(page.locator("#live")).to_have_text("Live")
+        for name in ("STOP", "RESUME"):
+            fleet.event("web", name)
+        await expect(page.locator("#log li")).to_have_count(3)
+    await expect(page.locator("#live")).to_contain_text("lost")
+    async with exporting(listen_addresses=(address,)) as exporter:
+        fleet = Fleet(exporter.app)
+        fleet.begin("db")
+        for name in ("POWERDOWN", "SHUTDOWN"):
+            fleet.event("db", name)
+        await expect(page.locator("#log")).to_contain_text("SHUTDOWN")
+        await expect(page.locator("#log li")).to_have_count(6)
+        await context.close()
+
+
+async def test_a_cause_that_is_known_later_is_listed(browser: Browser) -> None:
+    """In the entry of its STOP, which was there before, and on the page of its machine."""
+    async with exporting() as exporter:
+        fleet = Fleet(exporter.app)
+        fleet.begin("web")
+        async with (
+            tab(browser, exporter.url) as shown,
+            tab(browser, f"{exporter.url}/vm?name=web") as alone,
+        ):
+            await shown.live()
+            await alone.live()
+            fleet.event("web", "STOP")
+            await expect(shown.event("STOP")).to_have_count(1)
+            await expect(alone.page.locator(".timeline")).to_contain_text("STOP")
+            await expect(shown.page.locator("#log")).not_to_contain_text("cause")
+            status = Reply("query-status", Status("watchdog"), time(), monotonic())
+            fleet.feed("web", status)
+            await expect(shown.event("STOP")).to_contain_text("cause=watchdog")
+            await expect(alone.page.locator(".timeline")).to_contain_text("cause=watchdog")

@@ -10,6 +10,7 @@
   const SHARE = 10; // and as many times as long as the last one took
   const IDLE = 15000; // ms after which a page is fetched although nothing happened
   const RETRY = 3000; // ms until a stream that was refused is tried again
+  const SETTLE = 5000; // ms after an event in which more may become known of it
   const TYPING = 120; // ms without a key after which a search begins
 
   const id = (name) => document.getElementById(name);
@@ -60,6 +61,8 @@
     }
   }
 
+  const entry = (key) => id("log")?.querySelector(`[data-key="${CSS.escape(key)}"]`);
+
   // Shows a page that was fetched; `anew`: with its list of events instead of the one shown.
   function show(page, anew) {
     const focused = document.activeElement;
@@ -69,6 +72,12 @@
       const log = page.getElementById("log");
       id("log").replaceChildren(...log.children);
       after = log.dataset.after;
+    } else {
+      // What is told of an event later, as the cause of a STOP.
+      for (const item of page.querySelectorAll("#log > li")) {
+        const told = entry(item.dataset.key);
+        if (told) morph(told, item);
+      }
     }
     morph(main, page.getElementById("main"));
     if (document.activeElement === focused) return;
@@ -128,6 +137,7 @@
   // ---- the stream of events
 
   let source, retry;
+  let settled = 0;
   let after = (id("log") ?? id("stream")).dataset.after;
 
   function say(words) {
@@ -151,14 +161,19 @@
     };
     source.onmessage = ({ data, lastEventId }) => {
       after = lastEventId;
-      list(JSON.parse(data), Number(lastEventId.split("-")[1]));
+      settled = performance.now() + SETTLE;
+      list(JSON.parse(data), lastEventId);
       soon();
     };
-    source.addEventListener("skipped", ({ data }) => {
+    source.addEventListener("skipped", ({ data, lastEventId }) => {
+      after = lastEventId;
       list({ event: `${JSON.parse(data).skipped} events were skipped`, severity: "warn" });
       soon();
     });
-    if (id("log")) source.addEventListener("changed", soon);
+    source.addEventListener("changed", ({ lastEventId }) => {
+      after = lastEventId;
+      if (id("log") || performance.now() < settled) soon();
+    });
     source.onerror = () => {
       say("The connection is lost; trying again");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
@@ -168,13 +183,13 @@
 
   const CLASSES = { error: "bad", fatal: "bad", warn: "warn" };
 
-  function list({ vm = "", event, time, details = "", severity, count = 1 }, number) {
+  function list({ vm = "", event, time, details = "", severity, count = 1 }, key) {
     const log = id("log");
-    if (!log || (number && log.querySelector(`[data-key="e${number}"]`))) return;
+    if (!log || (key && entry(key))) return;
     const item = id("entry").content.firstElementChild.cloneNode(true);
     const [when, name, link, rest] = item.children;
     item.className = CLASSES[severity] ?? "idle";
-    if (number) item.dataset.key = `e${number}`;
+    if (key) item.dataset.key = key;
     if (time !== undefined) {
       const iso = new Date(time * 1000).toISOString();
       when.dateTime = `${iso.slice(0, 19)}Z`;

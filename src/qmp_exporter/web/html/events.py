@@ -34,7 +34,8 @@ def log(entries: Iterable[Entry], after: str) -> str:
         entries: to list.
         after: where the stream of events is to go on.
     """
-    items = "\n".join(map(_item, entries))
+    run, _, _ = after.partition("-")
+    items = "\n".join(_item(entry, run) for entry in entries)
     return f"""<ol id="log" tabindex="0" aria-label="Events, the newest first" data-own
  data-after="{escape(after)}" data-most="{LISTED}">
 {items}
@@ -54,9 +55,9 @@ def table(entries: Iterable[Entry]) -> str:
 </tbody></table>"""
 
 
-def _item(entry: Entry) -> str:
+def _item(entry: Entry, run: str) -> str:
     return (
-        f'<li data-key="e{entry.number}" class="{mark(entry.severity)}">'
+        f'<li data-key="{escape(run)}-{entry.number}" class="{mark(entry.severity)}">'
         f"{clock(entry.time)} "
         f'<b class="event">{escape(entry.event)}</b> '
         f'<a href="{address(entry.vm)}">{escape(entry.vm)}</a> '
