@@ -17,7 +17,7 @@ from qmp_exporter.catalog.states import TargetState
 
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Route
 
 
 log = logging.getLogger(__name__)
@@ -96,3 +96,52 @@ async def test_a_storm(browser: Browser) -> None:
             counted = exporter.app.page.journal.newest(5000)
             assert sum(entry.count for entry in counted if entry.event == "RESUME") == 20_000
             assert await shown.page.locator("#log li").count() <= 100
+
+
+async def test_an_exporter_that_is_slow_to_answer(browser: Browser) -> None:
+    """What happens while a page is being fetched does not begin that anew, for ever."""
+    async with exporting() as exporter:
+        fleet = Fleet(exporter.app)
+        fleet.begin("web")
+        async with tab(browser, exporter.url) as shown:
+            await shown.live()
+            fetched = 0
+
+            async def slowly(route: Route) -> None:
+                nonlocal fetched
+                fetched += 1
+                await asyncio.sleep(2)  # longer than between two fetches
+                await route.continue_()
+
+            await shown.page.route(exporter.url + "/", slowly)
+            fleet.event("web", "STOP", status="paused")
+            row = shown.row("web")
+            async with asyncio.timeout(30):
+                while "paused" not in await row.inner_text():
+                    fleet.event("web", "RTC_CHANGE", {"offset": 1})
+                    await asyncio.sleep(0.1)
+            assert fetched < 3
+            await shown.page.unroute_all(behavior="wait")
+
+
+async def test_more_windows_than_a_browser_has_connections(browser: Browser) -> None:
+    """It has six to a server: a window gives its stream up, and all are kept up to date."""
+    async with exporting() as exporter:
+        fleet = Fleet(exporter.app)
+        fleet.begin("web")
+        context = await browser.new_context()
+        pages = [await context.new_page() for _ in range(7)]
+        for page in pages[:6]:
+            await page.goto(exporter.url)
+        for page in pages[:5]:
+            await expect(page.locator("#live")).to_have_text("Live")
+        fleet.event("web", "STOP", status="paused")
+        await pages[6].goto(exporter.url, timeout=40_000)
+        for page in pages:
+            row = page.locator("tr[data-key=web]")
+            await expect(row).to_contain_text("paused", timeout=40_000)
+            await expect(page.locator("#log")).to_contain_text("STOP", timeout=40_000)
+        await expect(pages[6].locator("#live")).to_have_text("Live")
+        words = [await page.locator("#live").inner_text() for page in pages]
+        assert "Not live, but anew every 15 s" in words
+        await context.close()

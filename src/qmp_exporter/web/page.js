@@ -10,6 +10,8 @@
   const SHARE = 10; // and as many times as long as the last one took
   const IDLE = 15000; // ms after which a page is fetched although nothing happened
   const RETRY = 3000; // ms until a stream that was refused is tried again
+  const STUCK = 5000; // ms without an answer after which the stream makes room for it, or twice that
+  const DEAD = 60000; // ms without an answer after which none is awaited; also, until a stream again
   const SETTLE = 5000; // ms after an event in which more may become known of it
   const TYPING = 120; // ms without a key after which a search begins
 
@@ -17,6 +19,7 @@
   const main = id("main");
   const live = id("live");
   const pause = id("pause");
+  let paused = false;
 
   // ---- one page into another
 
@@ -93,6 +96,7 @@
   let fetchedAt = performance.now();
   let pace = PACE;
   let chosen = false; // whether the events were chosen anew since
+  let missed = false; // whether something happened while a page was under way
 
   async function refresh(anew = false) {
     clearTimeout(timer);
@@ -101,29 +105,37 @@
     const mine = (fetching = new AbortController());
     const began = performance.now();
     chosen ||= anew;
+    missed = false;
+    const stuck = setTimeout(giveWay, STUCK * (1 + Math.random()));
+    const dead = setTimeout(() => mine.abort(), DEAD);
     let answer, text;
     try {
       answer = await fetch(location.href, { signal: mine.signal });
+      clearTimeout(stuck);
       text = await answer.text();
     } catch {
-      if (mine.signal.aborted) return; // a later one is under way
       answer = undefined; // the stream tells of a connection that is lost
     }
+    clearTimeout(stuck);
+    clearTimeout(dead);
+    if (fetching !== mine) return; // a later one is under way
     fetching = undefined;
     fetchedAt = performance.now();
-    pace = Math.max(PACE, SHARE * (fetchedAt - began));
-    later(IDLE);
+    if (answer) pace = Math.max(PACE, SHARE * (fetchedAt - began));
+    later(missed ? pace : IDLE);
     if (answer?.ok) {
-      show(new DOMParser().parseFromString(text, "text/html"), chosen);
+      show(new DOMParser().parseFromString(text, "text/html"), chosen || (polled && !!id("log")));
       if (chosen) listen();
       chosen = false;
       if (source?.readyState === EventSource.OPEN) say("Live");
+      else if (polled) say(`Not live, but anew every ${IDLE / 1000} s`);
     } else if (answer) say(answer.status === 404 ? "This virtual machine is gone" : text.trim());
+    else if (!source) say("There is no answer; trying again");
   }
 
   let due;
   function later(ms) {
-    if (pause.ariaPressed === "true" || document.hidden) return;
+    if (paused || document.hidden) return;
     const when = performance.now() + ms;
     if (timer !== undefined && due <= when) return;
     clearTimeout(timer);
@@ -131,12 +143,16 @@
     timer = setTimeout(refresh, ms);
   }
 
-  // After what is under way: that may have been made before this happened.
-  const soon = () => later(fetching ? pace : Math.max(0, fetchedAt + pace - performance.now()));
+  // Once more after what is under way: that may have been made before this happened.
+  function soon() {
+    if (fetching) missed = true;
+    else later(Math.max(0, fetchedAt + pace - performance.now()));
+  }
 
   // ---- the stream of events
 
   let source, retry;
+  let polled = false; // whether there is no stream because it made room
   let settled = 0;
   let after = (id("log") ?? id("stream")).dataset.after;
 
@@ -148,7 +164,8 @@
     clearTimeout(retry);
     source?.close();
     source = undefined;
-    if (pause.ariaPressed === "true" || document.hidden) return;
+    polled = false;
+    if (paused || document.hidden) return;
     const wanted = new URLSearchParams({ after });
     const fields = id("find") ? new FormData(id("find")) : new Map();
     const machine = id("stream")?.dataset.vm ?? fields.get("vm");
@@ -177,8 +194,19 @@
     source.onerror = () => {
       say("The connection is lost; trying again");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
-      retry = setTimeout(() => { refresh(); listen(); }, RETRY);
+      retry = setTimeout(() => { soon(); listen(); }, RETRY);
     };
+  }
+
+  // A browser has six connections to a server. When streams hold them all, nothing else is answered.
+  function giveWay() {
+    if (!source) return;
+    source.close();
+    source = undefined;
+    polled = true;
+    say("There is no answer; trying again");
+    clearTimeout(retry);
+    retry = setTimeout(listen, DEAD);
   }
 
   const CLASSES = { error: "bad", fatal: "bad", warn: "warn" };
@@ -230,8 +258,7 @@
     ask(true);
   });
   pause.addEventListener("click", () => {
-    const paused = pause.ariaPressed !== "true";
-    pause.ariaPressed = String(paused);
+    paused = !paused;
     pause.textContent = paused ? "Go on" : "Pause";
     clearTimeout(timer);
     timer = undefined;

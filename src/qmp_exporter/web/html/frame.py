@@ -80,4 +80,4 @@ def freshness(moment: str) -> str:
     """When the page was made, and a place for the script to say whether it is kept up to date."""
     return f"""<p class="asof">As of {moment} UTC. <a href="">Refresh</a>
 <span id="live" role="status" data-own></span>
-<button id="pause" type="button" aria-pressed="false" hidden data-own>Pause</button></p>"""
+<button id="pause" type="button" hidden data-own>Pause</button></p>"""
