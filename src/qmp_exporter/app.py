@@ -125,7 +125,7 @@ class App:
         security = self._security(settings.web_config_file)
         web = build(
             render=self.render,
-            overview=self.view.overview,
+            overview=self.view.overview if settings.page else self.view.bare,
             machine=self.view.machine,
             journal=self.page.journal,
             config=self.config,

@@ -43,7 +43,13 @@ class View:
     def overview(self) -> Overview:
         """Return what the landing page shows."""
         now = monotonic()
-        return self._overview(tuple([self._row(member, now) for member in self._fleet]))
+        # A VM may lose its name to another one meanwhile.
+        named = [(member.name, member) for member in self._fleet]
+        return self._overview(tuple([self._row(name, m, now) for name, m in named if name]))
+
+    def bare(self) -> Overview:
+        """Return what is shown on pages without VMs."""
+        return self._overview(())
 
     def machine(self, name: str) -> Machine | None:
         """Return what the page of a VM shows; none where nobody has that name."""
@@ -53,8 +59,8 @@ class View:
         vm, now = member.vm, monotonic()
         glance = self._page.glance(name)
         return Machine(
-            overview=self._overview(()),
-            row=self._row(member, now),
+            overview=self.bare(),
+            row=self._row(name, member, now),
             facts=_facts(member),
             events=tuple(sorted(glance.events.items(), key=lambda item: (-item[1], item[0]))),
             stopped=tuple((str(c), s) for c, s in vm.stops.seconds(now) if s > 0),
@@ -71,11 +77,11 @@ class View:
     def _overview(self, rows: tuple[Row, ...]) -> Overview:
         return Overview(__version__, time(), rows, self._links, _EVENTS)
 
-    def _row(self, member: Member, now: float) -> Row:
+    def _row(self, name: str, member: Member, now: float) -> Row:
         vm = member.vm
-        glance = self._page.glance(member.name)
+        glance = self._page.glance(name)
         return Row(
-            vm=member.name,
+            vm=name,
             monitor=member.target.address,
             state=vm.target,
             status=vm.status,

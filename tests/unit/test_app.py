@@ -22,6 +22,7 @@ from qmp_exporter.errors import ConfigError, ListenError
 from qmp_exporter.model.inputs import Identity, Link, Reply
 from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node, Status
 from qmp_exporter.model.target import Target
+from qmp_exporter.view import View
 from unit.qmp.watching import PATIENCE
 
 
@@ -221,6 +222,16 @@ def test_how_late_an_event_was_is_never_negative() -> None:
     assert shown["qmp_exporter_event_delay_seconds_count"] == 2.0
     assert shown["qmp_exporter_event_delay_seconds_bucket", {"le": "0.001"}] == 1.0
     assert 9 < (shown["qmp_exporter_event_delay_seconds_sum"] or 0) < 12
+
+
+async def test_a_page_that_is_off_looks_at_no_vm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: of the rows that are not shown none is made."""
+    rows: list[object] = []
+    monkeypatch.setattr(View, "_row", lambda *given: rows.append(given))
+    async with exporting(Target("/run/none.sock"), page=False) as it, it.client.get("/") as answer:
+        assert answer.status == 200
+        assert "switched off" in await answer.text()
+    assert rows == []
 
 
 def test_the_page_for_people_shows_every_vm() -> None:

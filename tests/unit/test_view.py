@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from builders import (
@@ -27,6 +29,12 @@ from qmp_exporter.sinks.page import PageSink
 from qmp_exporter.telemetry.self_metrics import SelfMetrics
 from qmp_exporter.view import View
 from qmp_exporter.web import Display, Machine, Migrated, Row
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qmp_exporter.model.fleet import Member
 
 
 class Watched:
@@ -68,6 +76,22 @@ def test_at_first_a_row_is_of_the_socket(watched: Watched) -> None:
     assert watched.machine.facts == (("Monitor", ADDRESS),)
     assert watched.machine.migration is None
     assert watched.machine.entries == ()
+
+
+def test_who_loses_its_name_while_it_is_looked_at_is_left_out(watched: Watched) -> None:
+    """The rows are made in another thread than the one that renames VMs."""
+    (member,) = watched.pipeline.fleet
+
+    class Renamed:
+        """A fleet of a VM whose name goes to another one."""
+
+        def __iter__(self) -> Iterator[Member]:
+            """Return it, which has its name no more."""
+            member.name = ""
+            return iter([member])
+
+    watched.view._fleet = Renamed()  # type: ignore[assignment]
+    assert watched.view.overview().rows == ()
 
 
 def test_the_overview_says_who_speaks(watched: Watched) -> None:
