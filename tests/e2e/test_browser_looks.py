@@ -54,7 +54,7 @@ async def test_what_is_wrong_comes_first(browser: Browser) -> None:
         Fleet(exporter.app).trouble()
         async with tab(browser, exporter.url) as shown:
             names = await shown.page.locator("tbody tr:not(.group) th a").all_text_contents()
-            order = ["hung", "db", "web", "cache", "taken", "old", "moving", "x" * 128]
+            order = ["hung", "db", "web", "cache", "old", "taken", "moving", "x" * 128]
             assert names == order
             await expect(shown.row("moving")).to_contain_text("migration: active")
             await expect(shown.row("moving")).to_contain_text("pass 3")

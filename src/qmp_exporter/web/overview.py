@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,7 +72,7 @@ class Level(enum.IntEnum):
 
 
 class Group(enum.Enum):
-    """Where a row stands on the page; the members are in the order shown."""
+    """Where a row stands on the page; the members are in the order of the counts."""
 
     UNRESPONSIVE = "Unresponsive"
     STOPPED = "Stopped"
@@ -151,28 +152,35 @@ def level_of(row: Row) -> Level:
     return Level.IDLE if row.status in _STEPS else Level.WARN
 
 
+def counted(rows: Iterable[Row]) -> dict[Group, Counter[Level]]:
+    """How many rows of each group that has any ask how much for attention."""
+    groups: dict[Group, Counter[Level]] = {}
+    for row in rows:
+        groups.setdefault(group_of(row), Counter())[level_of(row)] += 1
+    return groups
+
+
 def grouped(rows: Iterable[Row], most: int | None = None) -> dict[Group, list[Row]]:
     """The rows of each group that has any: the worst first, then the longest stopped, by name.
 
+    The group that has the worst row is the first; of two that have one as bad, ``Group`` tells.
+
     Args:
         rows: in any order.
-        most: how many at all, the first of them; None for all.
+        most: how many at all, the worst of them; None for all.
     """
-    groups: dict[Group, list[Row]] = {group: [] for group in Group}
-    for row in rows:
-        groups[group_of(row)].append(row)
-    left = most
-    for members in groups.values():
-        members.sort(key=_order)
-        if left is not None:
-            del members[left:]
-            left -= len(members)
-    return {group: members for group, members in groups.items() if members}
+    groups: dict[Group, list[Row]] = {}
+    for row in sorted(rows, key=_order)[:most]:
+        groups.setdefault(group_of(row), []).append(row)
+    return groups
 
 
-def _order(row: Row) -> tuple[Level, float, str, str]:
+_PLACES = {group: place for place, group in enumerate(Group)}
+
+
+def _order(row: Row) -> tuple[Level, int, float, str, str]:
     stopped = row.stopped_seconds or 0.0
     longest_first = -stopped if math.isfinite(stopped) else 0.0
     # vm-10 comes after vm-9.
     natural = re.sub(r"[0-9]+", lambda digits: digits[0].zfill(20), row.vm)
-    return level_of(row), longest_first, natural, row.monitor
+    return level_of(row), _PLACES[group_of(row)], longest_first, natural, row.monitor

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmp_exporter.web.overview import Group, Level, Row, group_of, grouped, level_of, matching
+from qmp_exporter.web.overview import (
+    Group,
+    Level,
+    Row,
+    counted,
+    group_of,
+    grouped,
+    level_of,
+    matching,
+)
 from unit.web.samples import CALM, ROWS
 
 
@@ -70,6 +79,29 @@ def test_broken_machines_come_first() -> None:
     assert order == ["hung", "broken", "paused-2", "paused-1", "busy", "gone", "fine"]
 
 
+def test_a_group_with_a_failure_comes_before_one_without() -> None:
+    """A crash is not below all that somebody paused, nor a lost monitor below all that sleep."""
+    rows = [
+        row(vm="asleep", status="suspended"),
+        row(vm="left", state="gone", cause="host-quit"),
+        row(vm="busy", state="busy"),
+        row(vm="crashed", state="gone", cause="crash"),
+        row(vm="fine"),
+    ]
+    order = [subject.vm for members in grouped(rows).values() for subject in members]
+    assert order == ["crashed", "left", "busy", "asleep", "fine"]
+
+
+def test_rows_are_counted_by_group_and_level() -> None:
+    """Of a group that has none, nothing."""
+    rows = [row(), row(), row(state="gone"), row(state="gone", cause="crash")]
+    assert counted(rows) == {
+        Group.RUNNING: {Level.OK: 2},
+        Group.GONE: {Level.IDLE: 1, Level.BAD: 1},
+    }
+    assert counted([]) == {}
+
+
 def test_numbers_in_names_sort_as_numbers() -> None:
     """vm-9 stands before vm-10."""
     names = ["vm-10", "vm-9", "vm-100", "a"]
@@ -118,8 +150,12 @@ def test_search_takes_words_of_all_that_is_shown(text: str, found: list[str]) ->
     assert [one.vm for one in matching(rows, text)] == found
 
 
-def test_of_very_many_the_first_are_kept() -> None:
-    """The worst of them; a group of which nothing is left is not there."""
+def test_of_very_many_the_worst_are_kept() -> None:
+    """Of whatever group; one of which nothing is left is not there."""
+    rows = [row(vm=str(at), status="paused", cause="host") for at in range(9)]
+    crashed = row(vm="crashed", state="gone", cause="crash")
+    (members,) = grouped([*rows, crashed], 1).values()
+    assert members == [crashed]
     rows = [row(vm=str(at)) for at in range(9)]
     rows += [row(vm=f"x{at}", status="io-error") for at in range(3)]
     shown = {group: len(members) for group, members in grouped(rows, 5).items()}

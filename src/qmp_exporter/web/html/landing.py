@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from qmp_exporter.journal import Filter
-from qmp_exporter.web.overview import Group, Level, grouped, level_of, matching
+from qmp_exporter.web.overview import Group, Level, counted, grouped, matching
 
 from .events import log
 from .frame import document, freshness
@@ -17,7 +16,8 @@ from .words import address, css, duration, state, utc
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
 
     from qmp_exporter.journal import Entry
     from qmp_exporter.web.overview import Overview, Row
@@ -55,11 +55,12 @@ class Asked(msgspec.Struct, frozen=True):
 
 def render_overview(overview: Overview, asked: Asked) -> str:
     """The page with every virtual machine, the broken ones first."""
-    groups = grouped(overview.rows)
-    level, headline = _headline(groups)
+    groups = counted(overview.rows)
+    levels = {level: sum(found[level] for found in groups.values()) for level in Level}
+    level, headline = _headline(groups, levels)
     main = f"""<h1 class="{level}">{headline}</h1>
 {freshness(utc(overview.now))}
-{_share(overview.rows)}
+{_share(levels)}
 <ul class="counts" aria-label="Virtual machines by state">{_tiles(groups)}</ul>
 <div class="columns">
 <section aria-labelledby="machines">
@@ -85,11 +86,12 @@ _NOTHING = """<div class="empty"><p>No QMP socket has been found so far.</p>
 <p>Name one, or many with a wildcard: <code>--qmp.socket '/run/qemu/*.qmp'</code></p></div>"""
 
 
-def _headline(groups: Mapping[Group, Sequence[Row]]) -> tuple[str, str]:
+def _headline(
+    groups: Mapping[Group, Counter[Level]], levels: Mapping[Level, int]
+) -> tuple[str, str]:
     """Is anything broken? The level of the answer and its words."""
-    total = sum(map(len, groups.values()))
-    running = len(groups.get(Group.RUNNING, ()))
-    levels = Counter(level_of(row) for rows in groups.values() for row in rows)
+    total = sum(levels.values())
+    running = groups[Group.RUNNING].total() if Group.RUNNING in groups else 0
     machines = "virtual machine" if total == 1 else "virtual machines"
     if not total:
         return "none", "No virtual machine yet"
@@ -105,9 +107,8 @@ def _headline(groups: Mapping[Group, Sequence[Row]]) -> tuple[str, str]:
     return "ok", f"No failure seen; {running:,} of {total:,} running"
 
 
-def _share(rows: Iterable[Row]) -> str:
+def _share(levels: Mapping[Level, int]) -> str:
     """A thin bar: how much of the fleet is how well. What it shows is in the counts too."""
-    levels = Counter(map(level_of, rows))
     start, bars = 0, []
     for level in Level:
         bars.append(f'<rect class="{css(level)}" x="{start}" width="{levels[level]}" height="1"/>')
@@ -116,16 +117,16 @@ def _share(rows: Iterable[Row]) -> str:
     return f'<svg class="share" {box} aria-hidden="true">{"".join(bars)}</svg>'
 
 
-def _tiles(groups: Mapping[Group, Sequence[Row]]) -> str:
-    return "".join(_tile(group, groups.get(group, ())) for group in Group)
+def _tiles(groups: Mapping[Group, Counter[Level]]) -> str:
+    return "".join(_tile(group, groups.get(group)) for group in Group)
 
 
-def _tile(group: Group, rows: Sequence[Row]) -> str:
-    if not rows:
+def _tile(group: Group, levels: Counter[Level] | None) -> str:
+    if levels is None:
         return f'<li><div class="none"><b>0</b>{group.value}</div></li>'
-    level = css(min(map(level_of, rows)))
+    level = css(min(levels))
     target = f"#{group.name.lower()}"
-    return f'<li><a class="{level}" href="{target}"><b>{len(rows):,}</b>{group.value}</a></li>'
+    return f'<li><a class="{level}" href="{target}"><b>{levels.total():,}</b>{group.value}</a></li>'
 
 
 def _machines(overview: Overview, asked: Asked) -> str:

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from qmp_exporter.catalog.spec import Severity
 from qmp_exporter.journal import Entry, Filter
 from qmp_exporter.web import Overview, Row
+from qmp_exporter.web import overview as overview_module
 from qmp_exporter.web.html import render_links, render_overview
 from qmp_exporter.web.html.landing import SHOWN, Asked
 from unit.web.samples import CALM, ENTRIES, EVIL, LINKS, NOW, ROWS, Outline, harmless
@@ -194,6 +195,17 @@ def test_a_very_large_fleet_is_cut_and_says_so() -> None:
     assert len(keys) == SHOWN
     assert keys[0] == "broken"
     assert f"{SHOWN + 5:,} in all; the first {SHOWN:,} are shown" in document
+
+
+def test_a_very_large_fleet_is_sorted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted only needs no order."""
+    orders: list[str] = []
+    order = overview_module._order
+    monkeypatch.setattr(
+        overview_module, "_order", lambda row: (orders.append(row.vm), order(row))[1]
+    )
+    page(*[calm(vm=f"vm-{number}") for number in range(SHOWN + 5)])
+    assert len(orders) == SHOWN + 5
 
 
 def test_events_are_listed_with_what_they_stand_for() -> None:
