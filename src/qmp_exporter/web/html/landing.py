@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from qmp_exporter.journal import Filter
-from qmp_exporter.web.overview import Group, Level, counted, grouped, matching
+from qmp_exporter.web.overview import Group, Level, counted, group_of, grouped, matching
 
 from .events import log
 from .frame import document, freshness
@@ -16,7 +17,6 @@ from .words import address, css, duration, state, utc
 
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Mapping, Sequence
 
     from qmp_exporter.journal import Entry
@@ -132,7 +132,8 @@ def _tile(group: Group, levels: Counter[Level] | None) -> str:
 def _machines(overview: Overview, asked: Asked) -> str:
     found = matching(overview.rows, asked.text)
     groups = grouped(found, SHOWN)
-    table = _table(overview, groups) if groups else _NONE if overview.rows else _NOTHING
+    totals = Counter(map(group_of, found))
+    table = _table(overview, groups, totals) if groups else _NONE if overview.rows else _NOTHING
     return f"""<form id="find" role="search" action="./" method="get">
 <label for="q">Search</label>
 <input id="q" name="q" type="search" value="{escape(asked.text)}" autocomplete="off"
@@ -150,17 +151,22 @@ def _found(total: int, found: int, text: str) -> str:
     return f"{words}, those in trouble first"
 
 
-def _table(overview: Overview, groups: Mapping[Group, Sequence[Row]]) -> str:
+def _table(
+    overview: Overview, groups: Mapping[Group, Sequence[Row]], totals: Mapping[Group, int]
+) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
-    bodies = "".join(_body(group, rows, overview.now) for group, rows in groups.items())
+    bodies = "".join(
+        _body(group, rows, totals[group], overview.now) for group, rows in groups.items()
+    )
     return f"""<table class="machines">
 <caption>Counts are of what this exporter has seen.</caption>
 <thead><tr>{head}</tr></thead>
 {bodies}</table>"""
 
 
-def _body(group: Group, rows: Sequence[Row], now: float) -> str:
-    name = f"{group.value} <span>{len(rows):,}{_MEANING[group]}</span>"
+def _body(group: Group, rows: Sequence[Row], total: int, now: float) -> str:
+    count = f"{total:,}" if len(rows) == total else f"{len(rows):,} of {total:,}"
+    name = f"{group.value} <span>{count}{_MEANING[group]}</span>"
     head = f'<tr class="group"><th scope="rowgroup" colspan="{len(_COLUMNS)}">{name}</th></tr>'
     lines = "\n".join(_row(row, now) for row in rows)
     return f'<tbody id="{group.name.lower()}">{head}\n{lines}</tbody>\n'

@@ -195,6 +195,7 @@ def test_a_very_large_fleet_is_cut_and_says_so() -> None:
     assert len(keys) == SHOWN
     assert keys[0] == "broken"
     assert f"{SHOWN + 5:,} in all; the first {SHOWN:,} are shown" in document
+    assert f"{SHOWN - 1:,} of {SHOWN + 4:,}" in document  # of those that run
 
 
 def test_a_very_large_fleet_is_sorted_once(monkeypatch: pytest.MonkeyPatch) -> None:
