@@ -34,13 +34,13 @@ class Fleet:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    def begin(self, name: str, status: str = "running") -> None:
-        """Let a VM with one disk connect, an hour ago."""
+    def begin(self, name: str, status: str = "running", ago: float = 3600) -> None:
+        """Let a VM with one disk connect, an hour ago or some other seconds."""
         address = self._address(name)
         self._app.pipeline.add(Target(address, name=name))
         who = Identity(name, "5eb00000-0000-4000-8000-00000000000a", "11.1.0", "x86_64", address, 7)
         disks = BlockDevices((BlockDevice("", "disk0", "ok", Node("node0")),))
-        at = time() - 3600, monotonic() - 3600
+        at = time() - ago, monotonic() - ago
         for given in (
             Link(TargetState.CONNECTED, *at, who),
             Reply("query-status", Status(status), *at),

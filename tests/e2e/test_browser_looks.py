@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from time import monotonic, time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -46,6 +47,37 @@ async def test_everybody_can_read_it(browser: Browser, width: int, theme: str) -
             assert await shown.cut_off() == [], path
             if path in {"", "vm?name=db"}:
                 assert await shown.serious() == [], path
+
+
+@pytest.mark.parametrize("width", [640, 320])
+async def test_it_can_be_magnified(browser: Browser, width: int) -> None:
+    """Twice and four times in a window of 1280 pixels (WCAG 2.2, 1.4.10): nothing is cut off."""
+    size = {"width": width, "height": 256}
+    async with exporting() as exporter, tab(browser, viewport=size) as shown:
+        Fleet(exporter.app).trouble()
+        for path in ("", "vm?name=db", f"vm?name={'x' * 128}"):
+            await shown.page.goto(f"{exporter.url}/{path}")
+            await shown.live()
+            assert await shown.cut_off() == [], path
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 320])
+async def test_labels_of_a_chart_stand_apart(browser: Browser, width: int) -> None:
+    """However long what it shows took, and however narrow it is."""
+    size = {"width": width, "height": 800}
+    async with exporting() as exporter, tab(browser, viewport=size) as shown:
+        fleet = Fleet(exporter.app)
+        for span in (8, 59, 3599, 86399 * 9):
+            vm = f"vm-{span}"
+            fleet.begin(vm, ago=span)
+            fleet.event(vm, "RTC_CHANGE", {"offset": 1})
+            await shown.page.goto(f"{exporter.url}/vm?name={vm}")
+            boxes = await shown.page.locator("svg .scale").evaluate_all(
+                "all => all.map(one => one.getBoundingClientRect()).filter(box => box.width)"
+                ".map(box => [box.left, box.right]).sort((a, b) => a[0] - b[0])"
+            )
+            assert len(boxes) >= 2
+            assert all(one[1] < next_[0] for one, next_ in pairwise(boxes)), (span, boxes)
 
 
 async def test_what_is_wrong_comes_first(browser: Browser) -> None:

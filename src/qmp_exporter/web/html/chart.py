@@ -35,6 +35,9 @@ _TICKS = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"
 _NEAR = 12.0
 """Percent of the width that two labels of the scale are apart."""
 
+_NARROW, _FIRST = 24.0, 38.0
+"""The same where the chart is narrow, and from the first label, which is longer."""
+
 _MARKS = """<symbol id="idle" overflow="visible"><circle r="4.5"/></symbol>
 <symbol id="warn" overflow="visible"><path d="M0-6 6 5H-6z"/></symbol>
 <symbol id="bad" overflow="visible"><path d="M0-7 7 0 0 7-7 0z"/></symbol>"""
@@ -134,21 +137,24 @@ def _shade(start: float, end: float, height: int) -> str:
 
 def _ticks(scale: _Scale, height: int) -> Iterable[str]:
     """Lines at ages that people know, as far apart as their labels are wide."""
-    taken = _RIGHT
+    taken = narrow = _RIGHT
     yield _tick(_RIGHT, _clock(scale.last), height, "end")
     for age, words in _TICKS:
         at = scale.at(scale.last - age)
         if age < scale.span and taken - at >= _NEAR and at - _LEFT >= _NEAR:
             taken = at
-            yield _tick(at, f"\N{MINUS SIGN}{words}", height, "middle")
+            wide = narrow - at < _NARROW or at - _LEFT < _FIRST
+            narrow = narrow if wide else at
+            yield _tick(at, f"\N{MINUS SIGN}{words}", height, "middle", " wide" if wide else "")
     if taken - _LEFT >= _NEAR:
         yield _tick(_LEFT, f"\N{MINUS SIGN}{duration(scale.span)}", height, "start")
 
 
-def _tick(at: float, words: str, height: int, anchor: str) -> str:
+def _tick(at: float, words: str, height: int, anchor: str, css: str = "") -> str:
     return (
         f'<line class="tick" x1="{at:.2f}%" x2="{at:.2f}%" y1="0" y2="{height + 4}"/>'
-        f'<text class="scale" x="{at:.2f}%" y="{height + 19}" text-anchor="{anchor}">{words}</text>'
+        f'<text class="scale{css}" x="{at:.2f}%" y="{height + 19}"'
+        f' text-anchor="{anchor}">{words}</text>'
     )
 
 
