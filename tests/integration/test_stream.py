@@ -246,15 +246,19 @@ async def test_a_slow_reader_costs_nothing_and_is_told(monkeypatch: pytest.Monke
         assert skipped > total / 2
 
 
-async def test_a_reader_that_stands_still_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It keeps its place only so long."""
+@pytest.mark.parametrize("batch", [64, 2048])
+async def test_a_reader_that_stands_still_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """It keeps its place only so long, however much it is given at a time."""
+    monkeypatch.setattr(stream, "_BATCH", batch)
     monkeypatch.setattr(stream, "LOOK", 0.001)
     monkeypatch.setattr(stream, "PATIENCE", 0.2)
     journal = Journal()
     async with serving(journal=journal) as (server, client), reading(client):
         async with asyncio.timeout(PATIENCE):
             while server._runner.server.connections:  # type: ignore[union-attr]
-                happen(journal, *["E"] * 200, details="x" * 400)
+                happen(journal, *["E"] * 200, details="x" * 400 * (batch // 64))
                 await asyncio.sleep(0.001)
 
 

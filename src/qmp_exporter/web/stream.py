@@ -119,7 +119,12 @@ class Stream:
                 return
             if chunk:
                 sent_at = now
-                await response.write(chunk)
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await response.write(chunk)
+                except TimeoutError:
+                    transport.abort()
+                    return
             await asyncio.sleep(0 if more else LOOK)
 
     def _begin(self, request: web.Request) -> int:
