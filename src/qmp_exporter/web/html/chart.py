@@ -79,7 +79,7 @@ def chart(entries: Sequence[Entry], row: Row) -> str:
     )
     return f"""<svg class="chart" role="img" aria-label="{escape(words)}" height="{height + 30}">
 {_MARKS}
-{"".join(_stops(entries, scale, height))}
+{"".join(_stops(entries, row, scale, height))}
 {"".join(_ticks(scale, height))}
 {"".join(_lane(name, at, entries, scale) for at, name in enumerate(lanes))}
 </svg>
@@ -114,8 +114,8 @@ def _title(entry: Entry) -> str:
     return f"{_clock(entry.time)} {entry.event} {details}".strip()
 
 
-def _stops(entries: Sequence[Entry], scale: _Scale, height: int) -> Iterable[str]:
-    """Shade the time between a STOP and what ended it."""
+def _stops(entries: Sequence[Entry], row: Row, scale: _Scale, height: int) -> Iterable[str]:
+    """Shade the time between a STOP and what ended it, unless nobody saw that."""
     since: float | None = None
     for entry in reversed(entries):
         if entry.event == "STOP" and since is None:
@@ -123,7 +123,7 @@ def _stops(entries: Sequence[Entry], scale: _Scale, height: int) -> Iterable[str
         elif since is not None and entry.event in {"RESUME", "gone", "refused"}:
             yield _shade(scale.at(since), scale.at(entry.time), height)
             since = None
-    if since is not None:
+    if since is not None and row.status != "running":
         yield _shade(scale.at(since), _RIGHT, height)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from qmp_exporter.catalog.spec import Severity
@@ -78,7 +79,8 @@ def test_a_mark_has_a_form_for_its_severity() -> None:
 def test_the_time_stopped_is_shaded(happened: tuple[str, ...], shades: int) -> None:
     """From a STOP to what ended it, or to the end."""
     entries = [entry(name, 10 - at) for at, name in enumerate(happened)]
-    outline = drawn(*reversed(entries))
+    paused = msgspec.structs.replace(CALM, status="paused")
+    outline = Outline(chart(tuple(reversed(entries)), paused))
     boxes = [a for tag, a in outline.tags if tag == "rect" and dict(a)["class"] == "stopped"]
     assert len(boxes) == shades
     for box in boxes:
@@ -87,11 +89,17 @@ def test_the_time_stopped_is_shaded(happened: tuple[str, ...], shades: int) -> N
         assert x + width < 99
 
 
+def test_a_machine_that_runs_is_not_shown_as_stopped() -> None:
+    """Nobody saw what ended its stop: the monitor was lost meanwhile."""
+    outline = drawn(entry("connected", 1), entry("connecting", 5), entry("STOP", 9))
+    assert "rect" not in [tag for tag, _ in outline.tags]
+
+
 def test_labels_of_the_scale_do_not_meet() -> None:
     """However long the time is."""
     for age in (0.5, 3, 59, 700, 90000, 1e9):
         text = chart((entry("STOP", 0), entry("STOP", age)), CALM)
-        at = sorted(float(x) for x in re.findall(r'class="scale" x="([\d.]+)%"', text))
+        at = sorted(float(x) for x in re.findall(r'class="scale[^"]*" x="([\d.]+)%"', text))
         assert all(right - left >= 11.9 for left, right in pairwise(at))
 
 
