@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LANES = 8
 """Kinds of events that have a lane: those that happened last."""
 
+_NAMED = 36
+"""Characters shown of the name of a lane; the longest of QEMU's has 30."""
+
 _LANE = 34
 """Height of a lane, in pixels."""
 
@@ -96,6 +99,7 @@ _LEGEND = "".join(
 
 def _lane(name: str, at: int, entries: Iterable[Entry], scale: _Scale) -> str:
     top = at * _LANE
+    shown = name if len(name) <= _NAMED else f"{name[: _NAMED - 1]}\N{HORIZONTAL ELLIPSIS}"
     marks = "".join(
         f'<use href="#{mark(entry.severity)}" class="{mark(entry.severity)}"'
         f' x="{scale.at(entry.time):.2f}%" y="{top + 25}">'
@@ -104,7 +108,7 @@ def _lane(name: str, at: int, entries: Iterable[Entry], scale: _Scale) -> str:
         if entry.event == name
     )
     return (
-        f'<text x="{_LEFT}%" y="{top + 14}">{escape(name)}</text>'
+        f'<text x="{_LEFT}%" y="{top + 14}">{escape(shown)}</text>'
         f'<line class="lane" x1="{_LEFT}%" x2="{_RIGHT}%" y1="{top + 25}" y2="{top + 25}"/>{marks}'
     )
 

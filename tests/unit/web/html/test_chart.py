@@ -95,6 +95,14 @@ def test_a_machine_that_runs_is_not_shown_as_stopped() -> None:
     assert "rect" not in [tag for tag, _ in outline.tags]
 
 
+def test_a_long_name_does_not_leave_the_chart() -> None:
+    """It is told in full by its marks."""
+    text = drawn(entry("<" * 64, 1), entry("BALLOON_CHANGE", 1)).text
+    assert f"\n{'<' * 35}\N{HORIZONTAL ELLIPSIS}" in text
+    assert f" {'<' * 64}" in text
+    assert "BALLOON_CHANGE" in text
+
+
 def test_labels_of_the_scale_do_not_meet() -> None:
     """However long the time is."""
     for age in (0.5, 3, 59, 700, 90000, 1e9):
