@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
@@ -26,11 +27,14 @@ from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.turns import Turns
 from qmp_exporter.qmp.unix import UnixTable
 from qmp_exporter.service import Service
+from qmp_exporter.sinks.log import LogSink
 from qmp_exporter.sinks.metrics import MetricsSink
 from qmp_exporter.sinks.page import PageSink
 from qmp_exporter.supervisor import Supervisor
 from qmp_exporter.telemetry import logs
+from qmp_exporter.telemetry.bucket import Bucket
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
+from qmp_exporter.telemetry.lines import Lines
 from qmp_exporter.telemetry.self_metrics import SelfMetrics, names_of_process, registry
 from qmp_exporter.view import View
 from qmp_exporter.web import (
@@ -68,8 +72,16 @@ FIXED: Final = (
     "page",
     "process_metrics",
     "web_config_file",
+    "log_events",
+    "max_log_events",
 )
 """Settings that a reload does not change."""
+
+BURST: Final = 10.0
+"""Seconds' worth of lines of events that may come at once."""
+
+FLUSH: Final = 1.0
+"""Seconds for the lines of events that are not written yet when the exporter stops."""
 
 LOG: Final = ("log_level", "log_format", "max_log_lines")
 
@@ -102,7 +114,12 @@ class App:
         self.metrics = MetricsSink(self._overflowed, settings.label_sets)
         self.page = PageSink()
         seen = settings.page and settings.telemetry_path != "/"
-        self.sinks: tuple[Sink, ...] = (self.metrics, self.page) if seen else (self.metrics,)
+        self._lines = Lines(sys.stdout.fileno()) if settings.log_events else None
+        self.sinks: tuple[Sink, ...] = (
+            self.metrics,
+            *((self._log_sink(self._lines),) if self._lines else ()),
+            *((self.page,) if seen else ()),
+        )
         self.pipeline = Pipeline(self.sinks, self.own, self.metrics.decode_error)
         self.table = UnixTable()
         self._order, self._turns = Order(), Turns()
@@ -180,6 +197,8 @@ class App:
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
             await self.server.stop()
+            if self._lines is not None:
+                await asyncio.to_thread(self._lines.close, FLUSH)
 
     async def reload(self) -> None:
         """Read the configuration again, and do what it says; unchanged connections stay.
@@ -246,6 +265,16 @@ class App:
             self._answered,
             self._yielded,
         )
+
+    def _log_sink(self, lines: Lines) -> LogSink:
+        def dropped(reason: str) -> None:
+            self.own.add("qmp_exporter_log_events_dropped_total", 1, reason)
+
+        for reason in ("rate", "queue"):
+            self.own.add("qmp_exporter_log_events_dropped_total", 0, reason)
+        rate = self.settings.max_log_events
+        allowed = Bucket(1 / rate, rate * BURST).take if rate else lambda: True
+        return LogSink(lines.write, allowed, dropped)
 
     def _security(self, path: str) -> Security | None:
         if not path:

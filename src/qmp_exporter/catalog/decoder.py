@@ -83,7 +83,7 @@ def decoder(specs: Iterable[EventSpec] = EVENTS) -> Callable[[bytes, float, floa
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             return uncatalogued(line, wall, now, err)
         spec = by_envelope[type(envelope)]
-        return Event(spec, spec.name, envelope.data, stamp(envelope.timestamp, wall), now)
+        return Event(spec, spec.name, envelope.data, stamp(envelope.timestamp, wall), now, line)
 
     def uncatalogued(line: bytes, wall: float, now: float, why: Exception) -> Event:
         try:
@@ -94,7 +94,7 @@ def decoder(specs: Iterable[EventSpec] = EVENTS) -> Callable[[bytes, float, floa
             raise DecodeError(OTHER, "a line without an event")
         if found.event in known:
             raise DecodeError(found.event, str(why))
-        return Event(UNCATALOGUED, found.event, Payload(), stamp(found.timestamp, wall), now)
+        return Event(UNCATALOGUED, found.event, Payload(), stamp(found.timestamp, wall), now, line)
 
     return decode
 

@@ -107,6 +107,12 @@ OWN_METRICS: Final[tuple[Own, ...]] = (
         " changed.",
     ),
     Own(
+        "qmp_exporter_log_events_dropped_total",
+        "counter",
+        "Events without a line on stdout: too many in a second (rate), or it is too slow (queue).",
+        ("reason",),
+    ),
+    Own(
         "qmp_exporter_log_lines_suppressed_total",
         "counter",
         "Log lines not written, because there were too many of their kind.",

@@ -144,6 +144,17 @@ FLAGS: Final = (
         kinds.NUMBER,
     ),
     Flag(
+        "--limits.log-events",
+        "lines of events in a second, 0 for no limit",
+        "max_log_events",
+        kinds.NUMBER,
+    ),
+    Flag(
+        "--log.events",
+        "write each event as a line of JSON to stdout",
+        "log_events",
+    ),
+    Flag(
         "--log.level",
         "debug, info, warn or error",
         "log_level",

@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True):
         max_line: bytes of a line of a monitor.
         max_lines: lines of one monitor in one turn of the event loop.
         max_log_lines: lines of the log in a second; 0 for no limit.
+        log_events: whether each event is written to stdout.
+        max_log_events: lines of events in a second; 0 for no limit.
         listen_mode: permissions of a listener that says none.
         listen_group: its group; empty for the exporter's own.
         listen_users: its users.
@@ -59,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True):
     max_line: int = 1024 * 1024
     max_lines: int = 256
     max_log_lines: int = 50
+    log_events: bool = False
+    max_log_events: int = 100
     listen_mode: int = 0o600
     listen_group: str = ""
     listen_users: tuple[str, ...] = ()

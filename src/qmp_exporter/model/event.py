@@ -16,6 +16,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         data: its typed data.
         time: QEMU's stamp in Unix seconds, or the time of arrival where that is not to be believed.
         now: monotonic seconds at its arrival.
+        line: as QEMU sent it, with what no type keeps.
     """
 
     spec: EventSpec
@@ -23,3 +24,4 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     data: Payload
     time: float
     now: float
+    line: bytes = b""

@@ -20,9 +20,9 @@ import msgspec
 from qmp_exporter.config.web_file import WebFile, read_web_file
 from qmp_exporter.config.web_tls import Pem
 from qmp_exporter.errors import ConfigError
+from qmp_exporter.telemetry.bucket import Bucket
 
 from . import tls
-from .bucket import Bucket
 from .handshakes import Handshakes, Terms
 
 
@@ -81,7 +81,7 @@ class Security:
         self._seen = {path: _digest(path)}
         file = read_web_file(path)
         self._watch(file)
-        self.state = State(file, _terms(file), Bucket(file.rate) if file.rate else None)
+        self.state = State(file, _terms(file), _bucket(file))
         self._remark()
 
     def handshakes(self, counted: Callable[[str], None]) -> Handshakes | None:
@@ -143,11 +143,8 @@ class Security:
                 "without" if old is None else "with",
             )
             terms = old
-        bucket = self.state.bucket
-        if file.rate is None:
-            bucket = None
-        elif bucket is None or bucket.rate != file.rate:
-            bucket = Bucket(file.rate)
+        same = file.rate == self.state.file.rate
+        bucket = self.state.bucket if same else _bucket(file)
         self.state = State(file, terms, bucket)
         self._remark()
 
@@ -175,6 +172,10 @@ def _terms(file: WebFile) -> Terms | None:
     if file.tls is None:
         return None
     return Terms(tls.context(file.tls), file.tls.allowed_sans)
+
+
+def _bucket(file: WebFile) -> Bucket | None:
+    return Bucket(file.rate.interval, file.rate.burst) if file.rate else None
 
 
 def _pems(file: WebFile) -> tuple[Pem, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from builders import BOOT, START, decode, line
@@ -32,7 +33,8 @@ def test_what_a_newer_qemu_adds_is_ignored(spec: EventSpec, data: object) -> Non
     found = json.loads(line(spec.name, data))
     found |= {"tomorrow": [{}], "data": {**(data or {}), "tomorrow": {"a": [1, None]}}}  # type: ignore[dict-item]
     event = decode(json.dumps(found).encode(), START, BOOT)
-    assert event == decode(line(spec.name, data), START, BOOT)
+    known = decode(line(spec.name, data), START, BOOT)
+    assert event == msgspec.structs.replace(known, line=event.line)
 
 
 def test_an_event_that_nobody_knows_is_an_event() -> None:

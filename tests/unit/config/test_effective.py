@@ -88,6 +88,8 @@ SETTINGS = st.builds(
     max_line=st.integers(65_536, 1 << 30),
     max_lines=st.integers(1, 999_999_999),
     max_log_lines=st.integers(0, 999_999_999),
+    log_events=st.booleans(),
+    max_log_events=st.integers(0, 999_999_999),
     listen_mode=st.integers(0, 0o777),
     listen_group=st.just("") | OWNERS,
     listen_users=st.lists(OWNERS, max_size=3, unique=True).map(tuple),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmp_exporter.config.web_file import Rate
-from qmp_exporter.web.bucket import Bucket
+from qmp_exporter.telemetry.bucket import Bucket
 
 
 class Clock:
@@ -22,7 +21,7 @@ class Clock:
 def test_a_burst_and_then_one_each_interval() -> None:
     """It is full at the beginning, and never more than full."""
     clock = Clock()
-    bucket = Bucket(Rate(0.5, 3), clock)
+    bucket = Bucket(0.5, 3, clock)
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
     clock.now = 0.5
     assert [bucket.take() for _ in range(2)] == [True, False]
@@ -38,7 +37,7 @@ def test_without_a_burst_nobody_is_let_through() -> None:
     """As in Go, for 0 and for less."""
     for burst in (0, -1):
         clock = Clock()
-        bucket = Bucket(Rate(1.0, burst), clock)
+        bucket = Bucket(1.0, burst, clock)
         clock.now = 100.0
         assert not bucket.take()
 
@@ -51,7 +50,7 @@ def test_without_a_burst_nobody_is_let_through() -> None:
 def test_no_more_than_the_rate(interval: float, burst: int, steps: list[float]) -> None:
     """Over any time, whenever one asks."""
     clock = Clock()
-    bucket = Bucket(Rate(interval, burst), clock)
+    bucket = Bucket(interval, burst, clock)
     taken = 0
     for step in steps:
         clock.now += step
