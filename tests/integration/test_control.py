@@ -110,6 +110,7 @@ async def test_reloads_that_come_together_are_few(tmp_path: Path) -> None:
         {"Origin": "http://evil.example@{host}"},
         {"Origin": "null"},
         {"Origin": ""},
+        {"Origin": "http://[x"},
     ],
 )
 async def test_another_web_site_cannot_ask(tmp_path: Path, headers: dict[str, str]) -> None:
