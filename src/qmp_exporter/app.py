@@ -178,8 +178,9 @@ class App:
         except BaseExceptionGroup as group:
             raise first(group) from group
         finally:
-            loop.remove_signal_handler(signal.SIGHUP)
             await self.server.stop()
+            # Not before: the signal would end us at once, and whoever still gets an answer.
+            loop.remove_signal_handler(signal.SIGHUP)
 
     async def reload(self) -> None:
         """Read the configuration again, and do what it says; unchanged connections stay.
