@@ -11,12 +11,12 @@ import contextlib
 import hashlib
 import logging
 import os
-from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from qmp_exporter.config.file import kept
 from qmp_exporter.config.web_file import WebFile, read_web_file
 from qmp_exporter.config.web_tls import Pem
 from qmp_exporter.errors import ConfigError
@@ -185,7 +185,7 @@ def _pems(file: WebFile) -> tuple[Pem, ...]:
 
 
 def _digest(path: str) -> bytes:
-    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+    with contextlib.suppress(OSError), open(path, "rb", opener=kept) as file:
         return hashlib.sha256(file.read(tls.MOST_BYTES + 1)).digest()
     return b""
 
