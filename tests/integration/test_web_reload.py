@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import ssl
 import time
 from typing import TYPE_CHECKING
@@ -339,3 +340,27 @@ def test_a_pipe_with_something_in_it_is_refused() -> None:
             os.close(writer)
             with pytest.raises(ConfigError, match="a pipe, which cannot be read again"):
                 read(f"/dev/fd/{reader}")
+
+
+def test_a_change_that_could_not_be_read_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here all file descriptors were taken when it was looked at; nobody has to touch it again."""
+    monkeypatch.setattr("qmp_exporter.web.security._RECENT", -1.0)
+    path = tmp_path / "web.yml"
+    path.write_text("rate_limit: {interval: 1s, burst: 1}\n")
+    reloads: list[bool] = []
+    security = Security(str(path), reloads.append)
+    security.look()
+    path.write_text("rate_limit: {interval: 1s, burst: 22}\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        security.look()
+        security.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert reloads == [False]
+    security.look()
+    assert reloads == [False, True]
+    assert security.state.file.rate == Rate(1.0, 22)

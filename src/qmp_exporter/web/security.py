@@ -113,6 +113,8 @@ class Security:
         self._recent = any(stat and stat[0] > (time() - _RECENT) * 10**9 for stat in stats)
         self._stats = stats
         seen = {path: _digest(path) for path in self._seen}
+        # One that cannot be read may be so tomorrow, and look the same.
+        self._recent = self._recent or b"" in seen.values()
         if seen == self._seen:
             return
         self._seen = seen
