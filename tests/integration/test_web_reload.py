@@ -364,3 +364,20 @@ def test_a_change_that_could_not_be_read_is_read_later(
     security.look()
     assert reloads == [False, True]
     assert security.state.file.rate == Rate(1.0, 22)
+
+
+def test_a_file_is_not_read_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut to nothing before it is written anew, it asks for no password; nobody gets in by that."""
+    path = tmp_path / "web.yml"
+    text = f"basic_auth_users:\n  alice: {HASH}\n"
+    path.write_text(text)
+    reloads: list[bool] = []
+    security = Security(str(path), reloads.append)
+    path.write_text("")
+    monkeypatch.setattr("qmp_exporter.web.security.sleep", lambda _: path.write_text(text + "  "))
+    security.look()
+    assert (reloads, list(security.state.file.users)) == ([], [b"alice"])
+    security.look()
+    assert (reloads, list(security.state.file.users)) == ([True], [b"alice"])
