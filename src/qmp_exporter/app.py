@@ -195,10 +195,11 @@ class App:
         except BaseExceptionGroup as group:
             raise first(group) from group
         finally:
-            loop.remove_signal_handler(signal.SIGHUP)
             await self.server.stop()
             if self._lines is not None:
                 await asyncio.to_thread(self._lines.close, FLUSH)
+            # Not before: the signal would end us at once, and whoever still gets an answer.
+            loop.remove_signal_handler(signal.SIGHUP)
 
     async def reload(self) -> None:
         """Read the configuration again, and do what it says; unchanged connections stay.

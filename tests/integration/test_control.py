@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ async def test_reloads_that_come_together_are_few(tmp_path: Path) -> None:
         {"Origin": "http://evil.example@{host}"},
         {"Origin": "null"},
         {"Origin": ""},
+        {"Origin": "http://[x"},
     ],
 )
 async def test_another_web_site_cannot_ask(tmp_path: Path, headers: dict[str, str]) -> None:
@@ -141,6 +143,21 @@ async def test_our_own_page_and_programs_can_ask(tmp_path: Path, headers: dict[s
         host = it.app.server.bound[0].removeprefix("http://")
         given = {name: value.format(host=host) for name, value in headers.items()}
         assert (await post(it, **given))[0] == 200
+
+
+async def test_a_reload_does_not_end_it_while_it_stops(tmp_path: Path) -> None:
+    """SIGHUP is taken as long as there are answers that go out, and ends nothing."""
+    taken = []
+    async with exporting(tmp_path / "a") as it:
+        stop = it.app.server.stop
+
+        async def stopping() -> None:
+            taken.append(signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL)
+            await stop()
+            taken.append(signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL)
+
+        it.app.server.stop = stopping  # type: ignore[method-assign]
+    assert taken == [True, True]
 
 
 async def test_a_reload_before_the_start_or_after_the_end_is_told_to_wait() -> None:

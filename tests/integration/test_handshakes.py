@@ -55,11 +55,15 @@ def under_way(running: Secured) -> int:
 
 
 async def test_handshakes_count_as_connections(authority: Authority, tmp_path: Path) -> None:
-    """Of those who say nothing, one has to go when all places are taken and somebody comes."""
+    """Of those who say nothing, one has to go when all places are taken and somebody comes.
+
+    That is counted.
+    """
     async with secured(tmp_path, TLS, max_connections=3) as running, silent(running, 3) as clients:
         await until(lambda: under_way(running) == 3)
         assert await running.get(authority.client()) == OK
         await closed(clients[0])
+        assert running.rejected == {"none": 1}
         await until(lambda: under_way(running) == 2)
         async with silent(running, 4):
             await until(lambda: under_way(running) == 3)

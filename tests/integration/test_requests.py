@@ -351,16 +351,17 @@ async def test_what_is_one_request_has_one_answer(request_: bytes, parts: int) -
     assert [answer.status for answer in found] == [200] * 3
 
 
+@pytest.mark.parametrize("before", ["", "\r\n"], ids=["at once", "after an empty line"])
 @pytest.mark.parametrize(
     ("fields", "status"),
     [("Content-Length: 5", 413), ("no colon", 400), ("X: " + "x" * HEAD, 431)],
     ids=["a body", "no header line", "a long one"],
 )
-async def test_a_head_that_is_refused_has_no_body(fields: str, status: int) -> None:
+async def test_a_head_that_is_refused_has_no_body(fields: str, status: int, before: str) -> None:
     """The length is that of the sentence which a GET would be told."""
     async with serving() as (server, _):
         request = f"HEAD /metrics HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n"
-        (answer,) = answers(await told(server, request.encode()), "HEAD")
+        (answer,) = answers(await told(server, (before + request).encode()), "HEAD")
         (told_of,) = answers(await told(server, b"GET" + request.encode()[4:]), "GET")
     assert (answer.status, answer.body) == (status, "")
     assert answer.headers == told_of.headers

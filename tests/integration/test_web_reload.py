@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import resource
 import ssl
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.secured import BODY, CREDENTIALS, HASH, MUTUAL, TLS, Authority, secured, until
+from integration.secured import (
+    BODY,
+    CREDENTIALS,
+    HASH,
+    MUTUAL,
+    PATIENCE,
+    TLS,
+    Authority,
+    secured,
+    until,
+)
 from qmp_exporter.config.web_file import Rate
 from qmp_exporter.errors import ConfigError
-from qmp_exporter.web.security import Security
+from qmp_exporter.web.security import Security, check
 
 
 if TYPE_CHECKING:
@@ -300,3 +312,72 @@ def test_a_first_file_that_is_wrong_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "web.yml").write_text(TLS)
     with pytest.raises(ConfigError, match="No such file or directory"):
         Security(str(tmp_path / "web.yml"))
+
+
+@pytest.mark.parametrize("name", ["web.yml", "server.pem"])
+async def test_a_pipe_is_refused(name: str, authority: Authority, tmp_path: Path) -> None:
+    """What it has is there once: read again, it would be a file that asks nothing of anybody.
+
+    Nobody waits for it to be written to, neither at the start nor while the exporter runs.
+    """
+    assert authority
+    path = tmp_path / name
+    async with secured(tmp_path, TLS) as running:
+        path.unlink()
+        os.mkfifo(path)
+        await asyncio.wait_for(asyncio.to_thread(running.security.look), PATIENCE)
+        assert running.reloads == [False]
+        with pytest.raises(ConfigError, match="a pipe, which cannot be read again; expected"):
+            Security(str(tmp_path / "web.yml"))
+
+
+def test_a_pipe_with_something_in_it_is_refused() -> None:
+    """As a shell makes it of <(...): it was read once to look, and was empty when it counted."""
+    for read in (Security, check):
+        reader, writer = os.pipe()
+        with open(reader):  # noqa: PTH123 - a number
+            os.write(writer, f"basic_auth_users:\n  alice: {HASH}\n".encode())
+            os.close(writer)
+            with pytest.raises(ConfigError, match="a pipe, which cannot be read again"):
+                read(f"/dev/fd/{reader}")
+
+
+def test_a_change_that_could_not_be_read_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here all file descriptors were taken when it was looked at; nobody has to touch it again."""
+    monkeypatch.setattr("qmp_exporter.web.security._RECENT", -1.0)
+    path = tmp_path / "web.yml"
+    path.write_text("rate_limit: {interval: 1s, burst: 1}\n")
+    reloads: list[bool] = []
+    security = Security(str(path), reloads.append)
+    security.look()
+    path.write_text("rate_limit: {interval: 1s, burst: 22}\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        security.look()
+        security.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert reloads == [False]
+    security.look()
+    assert reloads == [False, True]
+    assert security.state.file.rate == Rate(1.0, 22)
+
+
+def test_a_file_is_not_read_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut to nothing before it is written anew, it asks for no password; nobody gets in by that."""
+    path = tmp_path / "web.yml"
+    text = f"basic_auth_users:\n  alice: {HASH}\n"
+    path.write_text(text)
+    reloads: list[bool] = []
+    security = Security(str(path), reloads.append)
+    path.write_text("")
+    monkeypatch.setattr("qmp_exporter.web.security.sleep", lambda _: path.write_text(text + "  "))
+    security.look()
+    assert (reloads, list(security.state.file.users)) == ([], [b"alice"])
+    security.look()
+    assert (reloads, list(security.state.file.users)) == ([True], [b"alice"])

@@ -7,15 +7,20 @@ that what is written is what there is. Source: https://yaml.org/spec/1.2.2, sect
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from pathlib import Path
-from typing import Any, Final, NoReturn
+import stat
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import yaml
 
 from qmp_exporter.config.given import Form, Given, dotted
 from qmp_exporter.errors import ConfigError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 MOST_BYTES: Final = 1024 * 1024
@@ -45,18 +50,37 @@ SCALARS: Final = (
 """What a text without quotes may be: its tag, how it looks, how it begins."""
 
 
-def read(path: str, loader: type[Loader] | None = None) -> Given:
+def kept(path: str, flags: int) -> int:
+    """Open a file that can be read again; an ``opener`` of ``open``.
+
+    Raises:
+        OSError: it cannot be opened; or it is a pipe, which has what is in it once, and makes who
+            opens it wait.
+    """
+    number = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISFIFO(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.ESPIPE, "a pipe, which cannot be read again", path)
+    return number
+
+
+def read(
+    path: str,
+    loader: type[Loader] | None = None,
+    opener: Callable[[str, int], int] | None = None,
+) -> Given:
     """Return what the file says.
 
     Args:
         path: where it is.
         loader: the YAML that is taken, where that is not ``Loader``'s.
+        opener: opens it, as of ``open``.
 
     Raises:
         ConfigError: it cannot be read, or is not YAML that we take.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=opener) as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as err:
         raise ConfigError(f"{path}: {err.strerror}; expected a YAML file") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from qmp_exporter.config.file import TAG, Loader, RefusedError, read
+from qmp_exporter.config.file import TAG, Loader, RefusedError, kept, read
 from qmp_exporter.errors import ConfigError
 
 
@@ -91,7 +91,7 @@ def read_go(path: str) -> Given:
     Raises:
         ConfigError: it cannot be read, or is not YAML that we take.
     """
-    return read(path, _Loader)
+    return read(path, _Loader, kept)
 
 
 def text(given: Given) -> str:

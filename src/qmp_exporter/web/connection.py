@@ -194,7 +194,7 @@ class Connection(web.RequestHandler):
         """Say why, and hang up."""
         self._rejected(str(refused.status))
         if self.transport is not None:
-            head = self._received.startswith(b"HEAD ")
+            head = self._received.startswith((b"HEAD ", b"\r\nHEAD "))
             self.transport.write(refusal(refused, head=head))
             self._hang_up()
 

@@ -24,6 +24,10 @@ SEND_TIMEOUT = 30.0
 # The fastest level: on an exposition it is within a few percent of the best in size.
 _GZIP_LEVEL = 1
 
+# Bytes of a body to hand over at once. asyncio's TLS does not know how much the transport below it
+# holds: it says wait with the next piece, and of a body in one piece it takes all.
+_PIECE = 128 * 1024
+
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -85,11 +89,12 @@ async def send(request: web.Request, response: web.StreamResponse) -> None:
     transport = request.transport
     if transport is None:  # the client has gone; aiohttp finds out by itself
         return
-    transport.set_write_buffer_limits(0)
+    # Not 0: asyncio's TLS says wait at its limit, not above it, so also where nothing is left.
+    transport.set_write_buffer_limits(1, 0)
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
-            await response.prepare(request)
-            await response.write_eof()
+            if await response.prepare(request) is not None:
+                await _finish(request, response)
     except ConnectionError:
         pass
     except TimeoutError:
@@ -97,3 +102,16 @@ async def send(request: web.Request, response: web.StreamResponse) -> None:
     except asyncio.CancelledError:  # the server stops, and this client has had its time
         transport.abort()
         raise
+
+
+async def _finish(request: web.Request, response: web.StreamResponse) -> None:
+    """Write the body, if it is not written as it comes, and the end."""
+    body = response.body if isinstance(response, web.Response) else None
+    if isinstance(body, bytes) and len(body) > _PIECE and request.method != "HEAD":
+        left = memoryview(body)
+        while len(left) > _PIECE:
+            await response.write(left[:_PIECE])
+            left = left[_PIECE:]
+        await web.StreamResponse.write_eof(response, bytes(left))
+    else:
+        await response.write_eof()

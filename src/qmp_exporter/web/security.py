@@ -11,12 +11,12 @@ import contextlib
 import hashlib
 import logging
 import os
-from pathlib import Path
-from time import time
+from time import sleep, time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from qmp_exporter.config.file import kept
 from qmp_exporter.config.web_file import WebFile, read_web_file
 from qmp_exporter.config.web_tls import Pem
 from qmp_exporter.errors import ConfigError
@@ -38,6 +38,7 @@ LOOK: Final = 1.0
 """Seconds between two looks at the files."""
 
 _RECENT: Final = 2.0  # seconds in which a file may change without another time or size
+_WRITING: Final = 0.2  # seconds between two writes of one change
 _Stats: TypeAlias = tuple[tuple[int, ...], ...]
 
 
@@ -112,8 +113,15 @@ class Security:
         # The clock of files is coarse: of one that was just written, the time says nothing.
         self._recent = any(stat and stat[0] > (time() - _RECENT) * 10**9 for stat in stats)
         self._stats = stats
-        seen = {path: _digest(path) for path in self._seen}
+        seen = self._digests()
+        # One that cannot be read may be so tomorrow, and look the same.
+        self._recent = self._recent or b"" in seen.values()
         if seen == self._seen:
+            return
+        # Half of a file, or none of it yet, may be one that asks nobody for a password.
+        sleep(_WRITING)
+        if seen != self._digests():
+            self._recent = True
             return
         self._seen = seen
         try:
@@ -124,6 +132,9 @@ class Security:
         else:
             log.info("the web configuration was read again")
             self._reloaded(True)  # noqa: FBT003 - a callback
+
+    def _digests(self) -> dict[str, bytes]:
+        return {path: _digest(path) for path in self._seen}
 
     async def _keep_looking(self) -> None:
         while True:
@@ -186,7 +197,7 @@ def _pems(file: WebFile) -> tuple[Pem, ...]:
 
 
 def _digest(path: str) -> bytes:
-    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+    with contextlib.suppress(OSError), open(path, "rb", opener=kept) as file:
         return hashlib.sha256(file.read(tls.MOST_BYTES + 1)).digest()
     return b""
 

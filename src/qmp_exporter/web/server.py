@@ -181,6 +181,7 @@ class Server:
         task = asyncio.create_task(self._welcome(connection, place))
 
         def leave() -> None:
+            self._rejected("none")
             task.cancel()
 
         place.leave = leave

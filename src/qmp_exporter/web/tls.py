@@ -7,9 +7,9 @@ import os
 import re
 import ssl
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qmp_exporter.config.file import kept
 from qmp_exporter.config.web_tls import CIPHERS, VERSIONS
 from qmp_exporter.errors import ConfigError
 
@@ -122,7 +122,7 @@ def read(pem: Pem) -> bytes:
     if not pem.path:
         return pem.text.encode()
     try:
-        with Path(pem.path).open("rb") as file:
+        with open(pem.path, "rb", opener=kept) as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as err:
         raise ConfigError(f"{pem.where}: {pem.path!r}: {err.strerror}; expected a file") from None
