@@ -18,7 +18,7 @@ from qmp_exporter.catalog.decoder import decoder
 from qmp_exporter.catalog.groups import names_by_group
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.config.flags import FLAGS
-from qmp_exporter.errors import QmpExporterError, first
+from qmp_exporter.errors import ConfigError, QmpExporterError, first
 from qmp_exporter.pipeline import Pipeline
 from qmp_exporter.qmp.client import Limits
 from qmp_exporter.qmp.context import Context
@@ -128,7 +128,7 @@ class App:
         self._registry = registry(self.own, process=settings.process_metrics)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turned_at = monotonic()
-        self._ready = False
+        self._not_ready: str | None = "it is starting"
         self._reloading = asyncio.Lock()
         self._reloaded(successful=True)
         logs.limiter.suppressed = self._suppressed
@@ -147,7 +147,7 @@ class App:
             journal=self.page.journal,
             config=self.config,
             reload=self._reload_from_afar,
-            ready=lambda: None if self._ready else "it is starting",
+            ready=lambda: self._not_ready,
             healthy=self._unhealthy,
             groups=names_by_group(names_of_process(self._registry)),
             telemetry_path=settings.telemetry_path,
@@ -181,7 +181,7 @@ class App:
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self.supervisor.start(tasks)
-                self._ready = True
+                self._not_ready = None
                 await self.server.start()  # not before a page shows all VMs
                 tasks.create_task(self._tick())
                 tasks.create_task(self._reload_on(hung_up))
@@ -190,7 +190,7 @@ class App:
                 try:
                     await asyncio.Event().wait()
                 finally:
-                    self._ready = False
+                    self._not_ready = "it is stopping"
                     self._service.stopping()
         except BaseExceptionGroup as group:
             raise first(group) from group
@@ -205,7 +205,7 @@ class App:
         """Read the configuration again, and do what it says; unchanged connections stay.
 
         Raises:
-            ConfigError: it is wrong; then nothing has changed.
+            ConfigError: it is wrong, or there is no time for it; then nothing has changed.
             ListenError: a socket for QEMU to dial in cannot be bound; then nothing has changed.
         """
         async with self._reloading:
@@ -213,13 +213,12 @@ class App:
             try:
                 await self._reload()
             finally:
-                self._service.ready()
+                if self._not_ready is None:
+                    self._service.ready()
 
     async def _reload(self) -> None:
         try:
-            settings = self.settings
-            if self._reread is not None:  # a long file takes its time
-                settings = await asyncio.to_thread(self._reread)
+            settings = await self._settings_now()
             self.supervisor.apply(settings, self._context(settings))
         except Exception:
             self._reloaded(successful=False)
@@ -234,6 +233,14 @@ class App:
         self.settings = settings
         self._reloaded(successful=True)
         log.info("the configuration was read again")
+
+    async def _settings_now(self) -> Settings:
+        settings = self.settings
+        if self._reread is not None:  # a long file takes its time
+            settings = await asyncio.to_thread(self._reread)
+        if self._not_ready is not None:
+            raise ConfigError(self._not_ready)
+        return settings
 
     def render(self, accept: str | None, names: frozenset[str]) -> tuple[bytes, str]:
         """Return the exposition of all metrics and its content type; thread-safe."""

@@ -315,3 +315,12 @@ async def test_what_dialled_in_as_its_socket_went_is_closed(
             await qemu.wait_negotiated()
             await until(lambda: not supervisor._watches and not supervisor._listeners, "it to go")
             await qemu.wait_disconnected()
+
+
+async def test_who_asks_when_it_stops_is_told(tmp_path: Path) -> None:
+    """Nothing is begun any more: what was asked before the end, and read after it, too."""
+    async with FakeMonitor(tmp_path / "a.sock", name="a") as monitor:
+        async with exporting(monitor) as it:
+            await it.until_state("a", "connected")
+        with pytest.raises(ConfigError, match="it is stopping"):
+            await reload(it, targets=())

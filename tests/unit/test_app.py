@@ -344,7 +344,7 @@ async def test_it_is_ready_once_everything_is_watched_and_never_after() -> None:
         await asyncio.sleep(0.1)
         assert it.app._unhealthy() is None
         app = it.app
-    assert app._ready is False
+    assert app._not_ready == "it is stopping"
 
 
 async def test_the_lag_of_the_loop_is_measured() -> None:
@@ -387,7 +387,7 @@ async def test_an_address_that_cannot_be_bound_ends_it_and_leaves_nothing() -> N
         app = App(Settings((Target("/nonexistent/vm"),), (taken,)))
         with pytest.raises(ListenError, match="Address already in use"):
             await app.run()
-        assert not app._ready
+        assert app._not_ready is not None
 
 
 @pytest.mark.parametrize("settings", [{"listen_addresses": ("x",)}, {"telemetry_path": "x"}])
