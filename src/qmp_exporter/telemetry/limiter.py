@@ -7,6 +7,8 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from qmp_exporter.telemetry.bucket import Bucket
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +18,6 @@ class Limiter(logging.Filter):
     """Lets so many records a second through, on average; in a burst, those of some seconds.
 
     Attributes:
-        rate: records a second; 0 for no limit.
         burst: seconds' worth of records that may come at once.
         suppressed: called with the number of records that were not let through.
     """
@@ -29,31 +30,23 @@ class Limiter(logging.Filter):
         self.set(rate)
 
     def set(self, rate: int) -> None:
-        """Let another number of records a second through from now on."""
+        """Let another number of records a second through from now on; 0 for no limit."""
         with self._lock:
-            self.rate = rate
-            self._left = rate * self.burst
-            self._at = monotonic()
+            self._bucket = Bucket(1 / rate, rate * self.burst, monotonic) if rate else None
             self._missing = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is let through; the next one tells how many were not."""
         with self._lock:
-            if self.rate == 0:
+            if self._bucket is None:
                 return True
-            now = monotonic()
-            self._left = min(self.rate * self.burst, self._left + (now - self._at) * self.rate)
-            self._at = now
-            if self._left < 1:
+            passed = self._bucket.take()
+            if not passed:
                 self._missing += 1
-                passed = False
-            else:
-                self._left -= 1
-                passed = True
-                if self._missing:
-                    record.msg = f"{record.getMessage()} (after {self._missing} suppressed lines)"
-                    record.args = ()
-                    self._missing = 0
+            elif self._missing:
+                record.msg = f"{record.getMessage()} (after {self._missing} suppressed lines)"
+                record.args = ()
+                self._missing = 0
         if not passed:
             self.suppressed(1)
         return passed
