@@ -178,6 +178,10 @@ class ExitCause(StrEnum):
     CRASH = "crash"
 
 
+FAILED_EXITS: Final = frozenset({ExitCause.CRASH, ExitCause.PANIC, ExitCause.WATCHDOG})
+"""Ends of a QEMU process that are failures."""
+
+
 class TargetState(StrEnum):
     """What is known of a monitor."""
 

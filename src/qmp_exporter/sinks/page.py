@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
+from qmp_exporter.catalog.events import BY_NAME, EVENTS, UNCATALOGUED
 from qmp_exporter.catalog.spec import Severity
-from qmp_exporter.catalog.states import ExitCause, TargetState
+from qmp_exporter.catalog.states import FAILED_EXITS, TargetState
 from qmp_exporter.catalog.text import label_text
 from qmp_exporter.journal import Entry, Journal
 from qmp_exporter.model.changes import Disconnected, Exited, Stopped
@@ -211,7 +211,8 @@ class PageSink:
         count = kind.count - kind.told
         if count:
             kind.told = kind.count
-            self._keep(glance, name, kind.last, "", _SEVERITIES[name], count)
+            severity = BY_NAME.get(name, UNCATALOGUED).severity
+            self._keep(glance, name, kind.last, "", severity, count)
 
     def _monitor(self, glance: Glance, given: Input, step: Step) -> None:
         """Keep an entry for what became of a monitor; of how QEMU ended, if it did."""
@@ -223,7 +224,7 @@ class PageSink:
             if isinstance(change, Exited):
                 told = f"ended={change.cause}"
                 glance.ended = change.cause.value
-                severity = Severity.ERROR if change.cause in _FAILED else Severity.INFO
+                severity = Severity.ERROR if change.cause in FAILED_EXITS else Severity.INFO
             elif isinstance(change, Disconnected):
                 told = f"lost={change.reason}"
         if told or state is not TargetState.CONNECTING:  # each attempt begins with that
@@ -265,7 +266,6 @@ class PageSink:
 MAX_NAME: Final = 64
 """Characters kept of the name of an event; the longest of QEMU's has 30."""
 
-_SEVERITIES: Final = {spec.name: spec.severity for spec in (*EVENTS, UNCATALOGUED)}
 # The monitor is there, and events may be missed.
 _BLIND: Final = frozenset(TargetState) - {
     TargetState.CONNECTED,
@@ -273,4 +273,3 @@ _BLIND: Final = frozenset(TargetState) - {
     TargetState.GONE,
     TargetState.REFUSED,
 }
-_FAILED: Final = frozenset({ExitCause.CRASH, ExitCause.PANIC, ExitCause.WATCHDOG})

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from qmp_exporter.catalog.states import FAILED_EXITS
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,8 +88,6 @@ class Group(enum.Enum):
 _FAILED = frozenset({"guest-panicked", "internal-error", "io-error", "watchdog"})
 # The same as causes of a stop.
 _FAILURES = frozenset({"guest-panic", "internal-error", "io-error", "watchdog"})
-# How QEMU ends when something failed.
-_ENDED_BADLY = frozenset({"crash", "panic", "watchdog"})
 # Run states that are a step on the way of something that somebody started.
 _STEPS = frozenset(
     {
@@ -143,7 +143,7 @@ def group_of(row: Row) -> Group:
 def level_of(row: Row) -> Level:
     """How much a row asks for attention."""
     group = group_of(row)
-    if group is Group.GONE and row.cause in _ENDED_BADLY:
+    if group is Group.GONE and row.cause in FAILED_EXITS:
         return Level.BAD
     if group is not Group.STOPPED:
         return _LEVELS[group]
