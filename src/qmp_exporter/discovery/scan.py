@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from qmp_exporter.discovery.pattern import managed
+from qmp_exporter.model.target import Target
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from qmp_exporter.discovery.pattern import Pattern
-    from qmp_exporter.model.target import Target
 
 
 MAX_PATH: Final = 107
@@ -56,16 +56,13 @@ def scan(patterns: Iterable[Pattern], limit: int) -> Found:
         for path in _paths(pattern):
             if path in targets:
                 continue
-            reason = eye.unfit(path, pattern)
-            if reason is None:
-                continue
-            target = None if reason else pattern.target(path)
-            if target is None:
-                skipped[path] = reason or "no-name"
-            elif len(targets) >= limit:
-                skipped[path] = "too-many"
-            else:
-                targets[path] = target
+            seen = eye.see(path, pattern)
+            if isinstance(seen, Target) and len(targets) >= limit:
+                seen = "too-many"
+            if isinstance(seen, Target):
+                targets[path] = seen
+            elif seen is not None:
+                skipped[path] = seen
     return Found(targets, skipped)
 
 
@@ -79,11 +76,10 @@ def look(patterns: Iterable[Pattern], paths: Iterable[str]) -> dict[str, Target]
     eye = _Eye()
     for path in paths:
         for pattern in known:
-            if pattern.shows(path) and eye.unfit(path, pattern) == "":
-                target = pattern.target(path)
-                if target is not None:
-                    found[path] = target
-                    break
+            seen = eye.see(path, pattern) if pattern.shows(path) else None
+            if isinstance(seen, Target):
+                found[path] = seen
+                break
     return found
 
 
@@ -120,7 +116,12 @@ class _Eye:
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
-    def unfit(  # noqa: PLR0911 - a return for each reason
+    def see(self, path: str, pattern: Pattern) -> Target | str | None:
+        """Return the target that a path is, why it is none, or None if nothing is there."""
+        reason = self._unfit(path, pattern)
+        return (pattern.target(path) or "no-name") if reason == "" else reason
+
+    def _unfit(  # noqa: PLR0911 - a return for each reason
         self, path: str, pattern: Pattern
     ) -> str | None:
         """Return why a path is no target, empty if it is one, None if nothing is there any more."""
