@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.secured import PATIENCE, TLS, Authority, secured, until
+from integration.secured import PATIENCE, TLS, Authority, Secured, secured, until
 from qmp_exporter.web import reply
 
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 # Far more than the kernel takes for a client that does not read.
@@ -46,19 +48,28 @@ async def test_each_answer_has_an_end(
         writer.close()
 
 
-async def test_who_reads_slowly_gets_all(authority: Authority, tmp_path: Path) -> None:
-    """A large answer comes as it is, in whatever pieces it was sent."""
-    async with secured(tmp_path, TLS, render=lambda *_: (HUGE, "text/plain")) as running:
+@asynccontextmanager
+async def asked(
+    folder: Path, authority: Authority
+) -> AsyncIterator[tuple[Secured, asyncio.StreamReader]]:
+    """Ask a server for a large answer, and read the head of it."""
+    async with secured(folder, TLS, render=lambda *_: (HUGE, "text/plain")) as running:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", running.port, ssl=authority.client(), server_hostname="localhost"
         )
         writer.write(REQUEST.format("/metrics", "keep-alive").encode())
         async with asyncio.timeout(PATIENCE):
             await reader.readuntil(b"\r\n\r\n")
-            assert [place.busy for place in running.server._places._taken] == [True]
-            assert await reader.readexactly(len(HUGE)) == HUGE
-            await until(lambda: not any(place.busy for place in running.server._places._taken))
+        yield running, reader
         writer.close()
+
+
+async def test_who_reads_slowly_gets_all(authority: Authority, tmp_path: Path) -> None:
+    """A large answer comes as it is, in whatever pieces it was sent."""
+    async with asked(tmp_path, authority) as (running, reader), asyncio.timeout(PATIENCE):
+        assert [place.busy for place in running.server._places._taken] == [True]
+        assert await reader.readexactly(len(HUGE)) == HUGE
+        await until(lambda: not any(place.busy for place in running.server._places._taken))
 
 
 async def test_who_does_not_read_is_dropped(
@@ -66,14 +77,7 @@ async def test_who_does_not_read_is_dropped(
 ) -> None:
     """After the time-out, and what it did not read is not kept for it."""
     monkeypatch.setattr(reply, "SEND_TIMEOUT", 0.5)
-    async with secured(tmp_path, TLS, render=lambda *_: (HUGE, "text/plain")) as running:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", running.port, ssl=authority.client(), server_hostname="localhost"
-        )
-        writer.write(REQUEST.format("/metrics", "keep-alive").encode())
-        async with asyncio.timeout(PATIENCE):
-            await reader.readuntil(b"\r\n\r\n")
-            await until(lambda: not len(running.server._places))
-            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await reader.readexactly(len(HUGE))
-        writer.close()
+    async with asked(tmp_path, authority) as (running, reader), asyncio.timeout(PATIENCE):
+        await until(lambda: not len(running.server._places))
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(len(HUGE))
