@@ -7,12 +7,11 @@ event, so that a burst of seconds and what happened a day before both have room.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
 from .events import mark, told
-from .words import duration
+from .words import duration, time_of_day
 
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _lane(name: str, at: int, entries: Iterable[Entry], scale: _Scale) -> str:
 
 def _title(entry: Entry) -> str:
     details = told(entry.count, entry.details)
-    return f"{_clock(entry.time)} {entry.event} {details}".strip()
+    return f"{time_of_day(entry.time)} {entry.event} {details}".strip()
 
 
 def _stops(entries: Sequence[Entry], row: Row, scale: _Scale, height: int) -> Iterable[str]:
@@ -142,7 +141,7 @@ def _shade(start: float, end: float, height: int) -> str:
 def _ticks(scale: _Scale, height: int) -> Iterable[str]:
     """Lines at ages that people know, as far apart as their labels are wide."""
     taken = narrow = _RIGHT
-    yield _tick(_RIGHT, _clock(scale.last), height, "end")
+    yield _tick(_RIGHT, time_of_day(scale.last), height, "end")
     for age, words in _TICKS:
         at = scale.at(scale.last - age)
         if age < scale.span and taken - at >= _NEAR and at - _LEFT >= _NEAR:
@@ -160,7 +159,3 @@ def _tick(at: float, words: str, height: int, anchor: str, css: str = "") -> str
         f'<text class="scale{css}" x="{at:.2f}%" y="{height + 19}"'
         f' text-anchor="{anchor}">{words}</text>'
     )
-
-
-def _clock(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}"

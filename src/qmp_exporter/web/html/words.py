@@ -47,7 +47,12 @@ def utc(seconds: float) -> str:
 
 def clock(seconds: float) -> str:
     """A moment as an element: the time of day only."""
-    return f'<time datetime="{_iso(seconds)}">{_moment(seconds):%H:%M:%S}</time>'
+    return f'<time datetime="{_iso(seconds)}">{time_of_day(seconds)}</time>'
+
+
+def time_of_day(seconds: float) -> str:
+    """A moment as text: the time of day, to the second."""
+    return f"{_moment(seconds):%H:%M:%S}"
 
 
 def state(row: Row) -> str:
