@@ -27,7 +27,7 @@ from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.turns import Turns
 from qmp_exporter.qmp.unix import UnixTable
 from qmp_exporter.service import Service
-from qmp_exporter.sinks.log import LogSink
+from qmp_exporter.sinks.log import REASONS, LogSink
 from qmp_exporter.sinks.metrics import MetricsSink
 from qmp_exporter.sinks.page import PageSink
 from qmp_exporter.supervisor import Supervisor
@@ -278,8 +278,8 @@ class App:
         def dropped(reason: str) -> None:
             self.own.add("qmp_exporter_log_events_dropped_total", 1, reason)
 
-        for reason in ("rate", "queue"):
-            self.own.add("qmp_exporter_log_events_dropped_total", 0, reason)
+        self.own.preset("qmp_exporter_sink_errors_total", (LogSink.name,))
+        self.own.preset("qmp_exporter_log_events_dropped_total", REASONS)
         rate = self.settings.max_log_events
         allowed = Bucket(1 / rate, rate * BURST).take if rate else lambda: True
         return LogSink(lines.write, allowed, dropped)
@@ -290,10 +290,12 @@ class App:
         # Imported here: it takes YAML, and most exporters do without.
         from qmp_exporter.web.security import Security  # noqa: PLC0415
 
-        self._web_config_read(successful=True)
-        for reason in HANDSHAKE_FAILURES:
-            self.own.add("qmp_exporter_tls_handshake_failures_total", 0, reason)
-        return Security(path, lambda successful: self._web_config_read(successful=successful))
+        def read(successful: bool) -> None:  # noqa: FBT001 - a callback
+            self.own.set("qmp_exporter_web_config_last_reload_successful", float(successful))
+
+        self.own.preset("qmp_exporter_tls_handshake_failures_total", HANDSHAKE_FAILURES)
+        read(True)  # noqa: FBT003 - as above
+        return Security(path, read)
 
     async def _tick(self) -> None:
         lag = self.own.histogram("qmp_exporter_event_loop_lag_seconds")
@@ -339,9 +341,6 @@ class App:
         self.own.set("qmp_exporter_config_last_reload_successful", float(successful))
         if successful:
             self.own.set("qmp_exporter_config_last_reload_success_timestamp_seconds", time())
-
-    def _web_config_read(self, *, successful: bool) -> None:
-        self.own.set("qmp_exporter_web_config_last_reload_successful", float(successful))
 
     def _handshake_failed(self, reason: str) -> None:
         self.own.add("qmp_exporter_tls_handshake_failures_total", 1, reason)

@@ -7,11 +7,11 @@ panic. Only the addresses of clients are left out, which are people's.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY
+from qmp_exporter.telemetry.logs import iso
 
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_LINE: Final = 8 * 1024
 """Characters of a line; of an event whose line would be longer, the data is left out."""
 
+REASONS: Final = ("rate", "queue")
+"""Why an event gets no line: too many a second, or no room for one more."""
+
 _ADDRESS: Final = frozenset({"host", "port", "service"})
 
 
@@ -33,7 +36,7 @@ class LogSink:
     Args:
         write: takes a line; returns whether there was room for it.
         allowed: returns whether there may be one more line now.
-        dropped: called with the reason of each event that gets no line: ``rate`` or ``queue``.
+        dropped: called with the reason of each event that gets no line, one of ``REASONS``.
     """
 
     name: Final = "log"
@@ -70,7 +73,7 @@ class LogSink:
 def line_of(vm: str, event: Event) -> str:
     """Return an event as a line of JSON, all of it ASCII and without a line break in it."""
     fields: dict[str, Any] = {
-        "ts": _iso(event.time),
+        "ts": iso(event.time, "microseconds"),
         "level": event.spec.severity.name.lower(),
         "vm": vm,
         "event": event.name,
@@ -94,9 +97,3 @@ def _data(line: bytes) -> dict[str, Any]:
         client = {key: value for key, value in client.items() if key not in _ADDRESS}
         data = data | {"client": client}
     return data
-
-
-def _iso(seconds: float) -> str:
-    """Return Unix seconds as RFC 3339 has it, to the microsecond."""
-    when = datetime.fromtimestamp(seconds, UTC)
-    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")

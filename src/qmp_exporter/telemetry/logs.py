@@ -37,10 +37,20 @@ def configure(level: str, form: str, lines: int = 0) -> None:
     logging.getLogger("qmp_exporter").setLevel({"warn": "WARNING"}.get(level, level.upper()))
 
 
+def iso(seconds: float, precision: str) -> str:
+    """Return Unix seconds as RFC 3339 has it.
+
+    Args:
+        seconds: which.
+        precision: as ``datetime.isoformat`` takes it.
+    """
+    when = datetime.fromtimestamp(seconds, UTC)
+    return when.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
 def _fields(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, str]:
-    when = datetime.fromtimestamp(record.created, UTC)
     fields = {
-        "ts": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ts": iso(record.created, "milliseconds"),
         "level": record.levelname.lower().replace("warning", "warn"),
         "logger": record.name.removeprefix("qmp_exporter."),
         "msg": record.getMessage(),

@@ -83,10 +83,8 @@ class SelfMetrics(Collector):
         for spec in OWN_METRICS:
             if spec.kind == "counter" and not spec.labels:
                 self.add(spec.name, 0)
-        for state in TargetState:
-            self.set("qmp_exporter_targets", 0, state)
-        for sink in SINKS:
-            self.add("qmp_exporter_sink_errors_total", 0, sink)
+        self.preset("qmp_exporter_targets", TargetState)
+        self.preset("qmp_exporter_sink_errors_total", SINKS)
         for spec in OWN_METRICS:
             if spec.kind == "histogram" and not spec.labels:
                 self.histogram(spec.name)
@@ -100,6 +98,11 @@ class SelfMetrics(Collector):
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
         self._numbers[name][labels] = value
+
+    def preset(self, name: str, values: Iterable[str]) -> None:
+        """Let a counter or gauge of one label be there at 0 for these values of it."""
+        for value in values:
+            self.add(name, 0, value)
 
     def rows(self, name: str) -> dict[Values, float]:
         """Return the values of a counter or gauge by their labels."""
