@@ -163,7 +163,7 @@ def _formula() -> Iterator[str]:
             Reply("query-block", found, 0.0, 0.0),
         ):
             step = apply(before, given)
-            sink.take("vm", given, before, step)
+            sink.take("vm", given, before, step, None)
             before = step.vm
         page = sink.render(0.0, openmetrics=False, names=frozenset())
         return sum('vm="vm"' in line for line in page.splitlines())

@@ -197,7 +197,7 @@ class Watch:
             self.sink.rename(old, new)
         if fed.name:
             self._show(fed.name, fed.before)
-            self.sink.take(fed.name, given, fed.before, fed.step)
+            self.sink.take(fed.name, given, fed.before, fed.step, None)
         self.changes += fed.step.changes
         self.asks += fed.step.asks
         return fed.step

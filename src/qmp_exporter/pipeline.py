@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qmp_exporter.model.inputs import Ask, Input
     from qmp_exporter.model.target import Target
     from qmp_exporter.model.vm import VM
-    from qmp_exporter.sinks import Sink
+    from qmp_exporter.sinks import Sink, Trace
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
 
@@ -119,9 +119,10 @@ class Pipeline:
         if not fed.name:  # ended, and another VM has its name now
             return fed.step.asks
         self._show(fed.name, fed.before)
+        trace: Trace | None = None
         for sink in self._sinks:
             try:
-                sink.take(fed.name, given, fed.before, fed.step)
+                trace = sink.take(fed.name, given, fed.before, fed.step, trace) or trace
             except Exception as err:  # noqa: BLE001 - whatever it is, the others go on
                 self._failed(sink, err)
         if isinstance(given, Event):

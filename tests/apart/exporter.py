@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
+    from qmp_exporter.sinks import Trace
 
 
 FLOOD = "flood"
@@ -147,8 +148,8 @@ def timed(app: App) -> list[float]:
     found: list[float] = []
     taken = app.page.take  # the last sink
 
-    def take(vm: str, given: Input, before: VM, step: Step) -> None:
-        taken(vm, given, before, step)
+    def take(vm: str, given: Input, before: VM, step: Step, trace: Trace | None) -> None:
+        taken(vm, given, before, step, trace)
         if isinstance(given, Event) and vm != FLOOD:
             found.append(time.time() - given.time)
 

@@ -234,7 +234,7 @@ async def test_events_without_an_entry_are_other(schema: Schema) -> None:
         event = decode(line, 0.0, 0.0)
         assert event.name == name
         fed = fleet.feed("/vm.qmp", event)
-        sink.take(fed.name, event, fed.before, fed.step)
+        sink.take(fed.name, event, fed.before, fed.step, None)
     page = sink.render(0.0, openmetrics=False, names=frozenset({"qemu_events_total"}))
     assert f'qemu_events_total{{vm="vm",event="other"}} {len(theirs)}\n' in page
     assert not any(name in page for name in theirs)

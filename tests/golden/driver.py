@@ -158,7 +158,7 @@ class Stage:
         fed = self._fleet.feed(address, given)
         for old, new in fed.renames:
             self._metrics.rename(old, new)
-        self._metrics.take(fed.name, given, fed.before, fed.step)
+        self._metrics.take(fed.name, given, fed.before, fed.step, None)
         return fed.step.asks
 
     def _note(self, actor: Actor, at: float, words: str) -> None:

@@ -22,6 +22,7 @@ from qmp_exporter.errors import ConfigError, ListenError
 from qmp_exporter.model.inputs import Identity, Link, Reply
 from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node, Status
 from qmp_exporter.model.target import Target
+from qmp_exporter.sinks import Trace
 from qmp_exporter.view import View
 from unit.qmp.watching import PATIENCE
 
@@ -85,22 +86,32 @@ class Broken:
 
 
 class Sound:
-    """A sink that writes down what it is given."""
+    """A sink that writes down what it is given.
+
+    Args:
+        puts: where it puts every step.
+    """
 
     name = "sound"
 
-    def __init__(self) -> None:
+    def __init__(self, puts: Trace | None = None) -> None:
         self.given: list[tuple[str, ...]] = []
+        self.traces: list[Trace | None] = []
+        self._puts = puts
 
     def add(self, vm: str, state: VM | None = None) -> None:  # noqa: ARG002 - a sink
         """Take in a VM."""
         self.given.append(("add", vm))
 
-    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
+    def take(
+        self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None
+    ) -> Trace | None:
         """Take a step."""
         assert step.vm is not None
         assert before is not None
         self.given.append(("take", vm, type(given).__name__))
+        self.traces.append(trace)
+        return self._puts
 
     def rename(self, old: str, new: str) -> None:
         """Take another name."""
@@ -153,6 +164,17 @@ def test_a_vm_goes_on_to_be_counted_under_a_sink_that_fails(
     for _ in range(9):
         app.pipeline.feed("/run/0.sock", event("RTC_CHANGE", '{"offset": 1, "qom-path": "/rtc"}'))
     assert sum(page(app).rows("qemu_events_total", vm="vm0").values()) == 10.0
+
+
+def test_where_a_sink_puts_a_step_is_told_to_the_sinks_after_it() -> None:
+    """Until another puts it elsewhere; one that says nothing, or fails, leaves it as it is."""
+    app = made(0)
+    a, b = Trace("a" * 32, "a" * 16), Trace("b" * 32, "b" * 16)
+    sinks = Sound(), Sound(a), Sound(), Broken(), Sound(b), Broken(), Sound()
+    app.pipeline._sinks = sinks
+    watch(app, 0)
+    told = [set(sink.traces) for sink in sinks if isinstance(sink, Sound)]
+    assert told == [{None}, {None}, {a}, {a}, {b}]
 
 
 # ---- targets

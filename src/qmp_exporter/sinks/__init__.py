@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from qmp_exporter.model.vm import VM
 
 
@@ -16,6 +18,18 @@ NOBODY: Final = VM()
 """A VM of which nothing is known."""
 
 
+class Trace(msgspec.Struct, frozen=True, gc=False):
+    """Where a step stands in a trace.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 of them.
+    """
+
+    trace_id: str
+    span_id: str
+
+
 class Sink(Protocol):
     """What the application hands every step to."""
 
@@ -26,8 +40,16 @@ class Sink(Protocol):
     def add(self, vm: str, state: VM = NOBODY) -> None:
         """Take in a VM of that name, and what is known of it."""
 
-    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
-        """Take what an input made of a VM."""
+    def take(
+        self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None
+    ) -> Trace | None:
+        """Take what an input made of a VM.
+
+        Args: ``trace`` is where a sink before this one put it; none if none did.
+
+        Returns:
+            Where this one put it, for the sinks after it; none to leave that as it is.
+        """
 
     def rename(self, old: str, new: str) -> None:
         """Go on with a VM under another name, joining what that name had before."""

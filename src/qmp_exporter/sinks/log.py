@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
+    from qmp_exporter.sinks import Trace
 
 
 MAX_LINE: Final = 8 * 1024
@@ -54,7 +55,7 @@ class LogSink:
     def add(self, vm: str, state: VM = NOBODY) -> None:
         """Keep nothing: a line is all there is."""
 
-    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:  # noqa: ARG002 - a sink
+    def take(self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None) -> None:  # noqa: ARG002 - a sink
         """Write an event."""
         if not isinstance(given, Event):
             return

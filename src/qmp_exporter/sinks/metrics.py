@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qmp_exporter.catalog.spec import Values
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
+    from qmp_exporter.sinks import Trace
 
 
 OWN_PREFIX: Final = "qmp_exporter_"
@@ -128,7 +129,7 @@ class MetricsSink:
         self._preset(series, own=True)
         self._enqueue(series)
 
-    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
+    def take(self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None) -> None:  # noqa: ARG002 - a sink
         """Count what an input meant for a VM."""
         series = self._series[vm]
         after = step.vm

@@ -25,6 +25,7 @@ from qmp_exporter.sinks.details import details
 if TYPE_CHECKING:
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
+    from qmp_exporter.sinks import Trace
 
 
 BURST: Final = 10
@@ -126,7 +127,7 @@ class PageSink:
         self._share()
         self.journal.changes += 1
 
-    def take(self, vm: str, given: Input, before: VM, step: Step) -> None:
+    def take(self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None) -> None:  # noqa: ARG002 - a sink
         """Remember what happened."""
         if isinstance(given, Event):
             glance = self._glances[vm]

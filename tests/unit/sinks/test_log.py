@@ -118,8 +118,8 @@ def test_only_events_have_lines() -> None:
     """Not what becomes of the connection."""
     journal = Journal()
     journal.sink.add("web")
-    journal.sink.take("web", link(TargetState.CONNECTED), NOTHING, Step(NOTHING))
-    journal.sink.take("web", event("STOP"), NOTHING, Step(NOTHING))
+    journal.sink.take("web", link(TargetState.CONNECTED), NOTHING, Step(NOTHING), None)
+    journal.sink.take("web", event("STOP"), NOTHING, Step(NOTHING), None)
     journal.sink.rename("web", "db")
     journal.sink.forget("db")
     assert [json.loads(one)["event"] for one in journal.lines] == ["STOP"]
@@ -129,6 +129,6 @@ def test_what_has_no_line_is_counted_by_reason() -> None:
     """Those above the rate are not even made; those for which there is no room come after."""
     journal = Journal(room=2, rate=5)
     for _ in range(9):
-        journal.sink.take("web", event("STOP"), NOTHING, Step(NOTHING))
+        journal.sink.take("web", event("STOP"), NOTHING, Step(NOTHING), None)
     assert len(journal.lines) == 2
     assert journal.dropped == {"queue": 3, "rate": 4}

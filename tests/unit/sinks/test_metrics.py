@@ -393,5 +393,5 @@ def test_a_step_of_a_vm_that_stays_the_same_counts() -> None:
     """An event that changes no state is counted all the same."""
     sink, vm = MetricsSink(), VM()
     sink.add("web")
-    sink.take("web", event("POWERDOWN"), vm, Step(vm))
+    sink.take("web", event("POWERDOWN"), vm, Step(vm), None)
     assert sink.value("web", POWERDOWN) == 1

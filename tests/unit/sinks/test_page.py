@@ -25,7 +25,7 @@ NOTHING = VM()
 
 def take(sink: PageSink, vm: str, name: str, at: float = 0.0, data: Any = None) -> None:
     """Let an event happen."""
-    sink.take(vm, event(name, data, at), NOTHING, Step(NOTHING))
+    sink.take(vm, event(name, data, at), NOTHING, Step(NOTHING), None)
 
 
 def live(sink: PageSink, *inputs: Input) -> None:
@@ -33,7 +33,7 @@ def live(sink: PageSink, *inputs: Input) -> None:
     vm = NOTHING
     for given in inputs:
         step = apply(vm, given)
-        sink.take("web", given, vm, step)
+        sink.take("web", given, vm, step, None)
         vm = step.vm
 
 
@@ -93,7 +93,7 @@ def test_a_long_name_is_cut(sink: PageSink) -> None:
 
 def test_other_inputs_are_no_events(sink: PageSink) -> None:
     """A reply is nothing that happened."""
-    sink.take("web", status("running"), VM(), Step(VM()))
+    sink.take("web", status("running"), VM(), Step(VM()), None)
     assert sink.glance("web").total == 0
 
 
