@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from qmp_exporter.model.changes import Change
+    from qmp_exporter.model.inputs import Ask
     from qmp_exporter.model.vm import VM
 
 
@@ -29,6 +30,11 @@ Int: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 class Payload(msgspec.Struct, frozen=True, rename="kebab", gc=False):
     """Base of the ``data`` member of events: unknown members are ignored."""
+
+    @property
+    def failure(self) -> str:
+        """What kind of failure the event tells of; empty if it tells of none."""
+        return ""
 
 
 class Severity(enum.IntEnum):
@@ -147,6 +153,70 @@ class Own(msgspec.Struct, frozen=True):
     buckets: tuple[float, ...] = ()
 
 
+class Operation(msgspec.Struct, frozen=True):
+    """Something that takes its time, shown as a span.
+
+    Attributes:
+        name: of its spans.
+        help: one sentence: from when to when it lasts.
+        under_way: from a VM to the keys of those under way: the empty key where there is one at a
+            time, else what tells them apart, the oldest first.
+        found: from a VM and a key to what would have been told of the operation, had its begin
+            been seen.
+        unseen: whether the begin of one under way was not seen, although an event told of it.
+        within: the operation that it is part of, where ``belongs`` says so of the VM.
+        belongs: see ``within``.
+        awaits: the command whose reply may tell more of it after its end.
+        gathers: whether events that no operation claims are noted on it while it lasts; of several
+            that do, the first in ``OPERATIONS`` has them.
+        timeout: seconds after which it failed; 0 for never.
+        end_only: whether QEMU tells of its end alone: it is taken to begin with what it is part of.
+    """
+
+    name: str
+    help: str
+    under_way: Callable[[VM], Iterable[str]] = lambda _: ()
+    found: Callable[[VM, str], Change | None] = lambda *_: None
+    unseen: Callable[[VM], bool] = lambda _: False
+    within: Operation | None = None
+    belongs: Callable[[VM], bool] = lambda _: True
+    awaits: Ask | None = None
+    gathers: bool = False
+    timeout: float = 0.0
+    end_only: bool = False
+
+
+class Tells(msgspec.Struct, frozen=True):
+    """What a change, a reply or an event tells of an operation.
+
+    Attributes:
+        operation: which.
+        members: the members to show of it, by the names of the span's attributes.
+        failures: values of the first of them with which the operation failed, and its
+            ``error.type``.
+        error: the ``error.type``, if to be told of is to have failed.
+    """
+
+    operation: Operation
+    members: dict[str, str] = {}
+    failures: frozenset[str] = frozenset()
+    error: str = ""
+
+
+class Causes(msgspec.Struct, frozen=True):
+    """An event that follows from another within a second.
+
+    Attributes:
+        event: the name of what follows.
+        member: of the other's data, that decides.
+        values: of that member, with which it follows.
+    """
+
+    event: str
+    member: str = ""
+    values: tuple[str, ...] = ()
+
+
 class EventSpec(msgspec.Struct, frozen=True):
     """One QMP event.
 
@@ -160,6 +230,10 @@ class EventSpec(msgspec.Struct, frozen=True):
         counters: what it counts, besides ``qemu_events_total``.
         gauges: what it sets.
         shows: what people are shown of its data, besides what it counts and sets.
+        operation: what it begins, ends or otherwise is part of.
+        key: the member that tells which one, if there may be several at a time.
+        tells: what else it tells of that operation.
+        causes: the events that follow from it.
         limited: what QEMU coalesces it by (at most one a second), if it does.
         note: what a reader of the reference should know.
     """
@@ -173,6 +247,10 @@ class EventSpec(msgspec.Struct, frozen=True):
     counters: tuple[Counter, ...] = ()
     gauges: tuple[LastValue, ...] = ()
     shows: tuple[Label, ...] = ()
+    operation: Operation | None = None
+    key: str = ""
+    tells: Tells | None = None
+    causes: tuple[Causes, ...] = ()
     limited: str = ""
     note: str = ""
 

@@ -166,6 +166,12 @@ class StopCause(StrEnum):
     OTHER = "other"
 
 
+FAILED_STOPS: Final = frozenset(
+    {StopCause.IO_ERROR, StopCause.WATCHDOG, StopCause.GUEST_PANIC, StopCause.INTERNAL_ERROR}
+)
+"""Causes of a stop that are failures."""
+
+
 class ExitCause(StrEnum):
     """Why a QEMU process ended."""
 

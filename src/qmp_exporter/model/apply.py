@@ -107,6 +107,8 @@ def _link(vm: VM, link: Link) -> Step:
     if link.state in GONE and vm.alive:
         step = ended(vm, link.time, link.now)
         vm, changes = step.vm, (*changes, *step.changes)
+    if link.read:
+        vm = msgspec.structs.replace(vm, read=True)
     return Step(linked(vm, link.state, link.now), changes)
 
 

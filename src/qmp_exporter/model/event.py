@@ -25,3 +25,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     time: float
     now: float
     line: bytes = b""
+
+    @property
+    def key(self) -> str:
+        """Which of several operations it says that it is part of; empty where there is one."""
+        return str(getattr(self.data, self.spec.key)) + " " if self.spec.key else ""

@@ -71,6 +71,8 @@ class Link(msgspec.Struct, frozen=True):
         now: monotonic seconds.
         identity: who answered, with CONNECTED.
         lost: how an established connection ended, if one did.
+        dialled: Unix seconds at which the connection was begun, with CONNECTED.
+        read: whether the state of the VM was read now.
     """
 
     state: TargetState
@@ -78,6 +80,8 @@ class Link(msgspec.Struct, frozen=True):
     now: float
     identity: Identity | None = None
     lost: LostCause | None = None
+    dialled: float | None = None
+    read: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):

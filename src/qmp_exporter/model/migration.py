@@ -89,6 +89,6 @@ class Migration(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self,
             status=status,
-            downtime=self.downtime if info.downtime is None else info.downtime / 1000,
-            transferred=self.transferred if info.ram is None else info.ram.transferred,
+            downtime=self.downtime if info.downtime is None else info.downtime_seconds,
+            transferred=self.transferred if info.ram is None else info.transferred,
         )

@@ -58,6 +58,16 @@ class MigrationInfo(_Reply, frozen=True):
     downtime: Int | None = None
     ram: MigratedRam | None = None
 
+    @property
+    def downtime_seconds(self) -> float | None:
+        """Seconds that the guest did not run, if that is told."""
+        return None if self.downtime is None else self.downtime / 1000
+
+    @property
+    def transferred(self) -> int | None:
+        """Bytes of memory moved, if that is told."""
+        return None if self.ram is None else self.ram.transferred
+
 
 class VncPeer(_Reply, frozen=True):
     """A client in ``query-vnc-servers``."""

@@ -66,6 +66,11 @@ class Stops(msgspec.Struct, frozen=True):
     announced_at: float = 0.0
     shutdown: StopCause | None = None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the machine is stopped now, for a cause that is known or not."""
+        return self.held is not None or self.cause is not None
+
     def announce(self, cause: StopCause, time: float) -> Stops:
         """Return the stops after an event that a STOP may follow."""
         held = self.held
@@ -77,6 +82,14 @@ class Stops(msgspec.Struct, frozen=True):
         if overtaken:
             return msgspec.structs.replace(self, held=held)
         return msgspec.structs.replace(self, held=held, announced=cause, announced_at=time)
+
+    def explained(self, cause: StopCause) -> Stops:
+        """Return the stops after an event that says why there is one, if nothing did before."""
+        if self.held is None or self.held.announced is not None:
+            return self
+        return msgspec.structs.replace(
+            self, held=msgspec.structs.replace(self.held, announced=cause)
+        )
 
     def expected(self, time: float) -> StopCause | None:
         """Return what was announced for a STOP of ``time``, if anything."""

@@ -93,6 +93,8 @@ def _reset(vm: VM, event: Event) -> Step:
 
 def _shutdown(vm: VM, event: Event) -> Step:
     data = cast("Halt", event.data)
+    if vm.powerdown:
+        vm = msgspec.structs.replace(vm, powerdown=False)
     by_guest = data.guest is not False  # QEMU before 4.2 did not say: mostly the guest
     unnamed = ExitCause.GUEST_SHUTDOWN if by_guest else ExitCause.HOST_QUIT
     cause = StopCause.GUEST_SHUTDOWN if by_guest else StopCause.HOST_SHUTDOWN
@@ -105,6 +107,15 @@ def _shutdown(vm: VM, event: Event) -> Step:
     stops = vm.stops.announce(cause, event.time)
     stops = msgspec.structs.replace(stops, shutdown=cause)
     return Step(msgspec.structs.replace(vm, ending=ending, stops=stops))
+
+
+def _powerdown(vm: VM, _: Event) -> Step:
+    return Step(msgspec.structs.replace(vm, powerdown=True))
+
+
+def _dump_completed(vm: VM, _: Event) -> Step:
+    # While QEMU dumps it may answer nothing, and afterwards the machine runs again.
+    return Step(msgspec.structs.replace(vm, stops=vm.stops.explained(StopCause.SNAPSHOT)))
 
 
 def _suspend(vm: VM, _: Event) -> Step:
@@ -246,8 +257,10 @@ def _spice_disconnected(vm: VM, event: Event) -> Step:
 
 TRANSITIONS: Final[dict[str, Callable[[VM, Event], Step]]] = {
     "BLOCK_IO_ERROR": _io_error,
+    "DUMP_COMPLETED": _dump_completed,
     "GUEST_PANICKED": _panicked,
     "MIGRATION": _migration,
+    "POWERDOWN": _powerdown,
     "RESET": _reset,
     "RESUME": _resume,
     "SHUTDOWN": _shutdown,

@@ -56,11 +56,13 @@ class VM(msgspec.Struct, frozen=True):
     Attributes:
         target: what is known of its monitor.
         watched: whether a session is established, even if QEMU does not answer now.
+        read: whether the state was read since then.
         identity: who answered last; none before the first contact.
         alive: whether that QEMU process is not known to be gone.
         status: its QAPI RunState, ``other`` for one unknown; empty before it was read.
         stops: why and how long it is and was stopped.
         ending: what the end of the process would be called by the events so far.
+        powerdown: whether the guest was asked to power down and did not yet.
         reset_at: Unix seconds of the first RESET of the last burst.
         migration: the migration under way, or the last one.
         displays: its clients, for the protocols that it serves.
@@ -73,11 +75,13 @@ class VM(msgspec.Struct, frozen=True):
 
     target: TargetState = TargetState.CONNECTING
     watched: bool = False
+    read: bool = False
     identity: Identity | None = None
     alive: bool = False
     status: str = ""
     stops: Stops = Stops()
     ending: ExitCause | None = None
+    powerdown: bool = False
     reset_at: float = float("-inf")
     migration: Migration = Migration()
     displays: Mapping[Protocol, Clients] = {}
@@ -166,6 +170,7 @@ def connected(vm: VM, identity: Identity, time: float, now: float) -> Step:
         vm = msgspec.structs.replace(
             vm,
             stops=Stops(clocks=vm.stops.clocks),
+            powerdown=False,
             reset_at=float("-inf"),
             migration=Migration(),
             disks=Disks(),
@@ -174,6 +179,7 @@ def connected(vm: VM, identity: Identity, time: float, now: float) -> Step:
     vm = msgspec.structs.replace(
         vm,
         watched=True,
+        read=False,
         identity=identity,
         alive=True,
         ending=None,
@@ -212,6 +218,7 @@ def ended(vm: VM, time: float, now: float) -> Step:
         status="",
         stops=stops.ended(now),
         ending=None,
+        powerdown=False,
         migration=migration,
         displays={protocol: Clients() for protocol in vm.displays},
         unobserved=unobserved,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from qemu.qmp import ConnectError, QMPError, Runstate
@@ -49,14 +49,18 @@ class Connection:
         sock: connected, not blocking.
         target: the monitor at its other end, for the log and for ``Identity.monitor``.
         context: what all connections share.
+        begun: Unix seconds at which it was dialled; now, if somebody dialled in.
 
     Attributes:
         pid: of the process at its other end, where the kernel tells.
         identity: who answers; none before ``identify()``.
     """
 
-    def __init__(self, sock: socket.socket, target: Target, context: Context) -> None:
+    def __init__(
+        self, sock: socket.socket, target: Target, context: Context, begun: float | None = None
+    ) -> None:
         self.target = target
+        self.begun = time() if begun is None else begun
         self._sock = sock
         self._context = context
         self.pid = peer_pid(sock)

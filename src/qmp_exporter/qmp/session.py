@@ -147,12 +147,13 @@ class Session:
 
     async def _established(self, connection: Connection) -> None:
         identity = connection.identity or await connection.identify()
-        self._link(TargetState.CONNECTED, identity=identity)
+        self._link(TargetState.CONNECTED, identity=identity, dialled=connection.begun)
         connection.follow(self._on_event, self._on_reply)
         for command in STATE:
             await self._execute(connection, command)
         if self._may_turn_events_on():
             await self._turn_events_on(connection)
+        self._feed(Link(self._state, time(), monotonic(), read=True))
         await connection.ended()
 
     def _may_turn_events_on(self) -> bool:
@@ -215,6 +216,7 @@ class Session:
         *,
         identity: Identity | None = None,
         lost: LostCause | None = None,
+        dialled: float | None = None,
     ) -> None:
         if state is not self._state or lost:
             self._told.clear()
@@ -223,7 +225,7 @@ class Session:
             self._told.add(reason)
             log.info("%s is %s%s", self.target.address, state, f": {reason}" if reason else "")
         self._state = state
-        self._feed(Link(state, time(), monotonic(), identity, lost))
+        self._feed(Link(state, time(), monotonic(), identity, lost, dialled))
         self._context.order.leave(self.target.address)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import random
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
 from qmp_exporter.catalog.states import TargetState
@@ -66,10 +66,10 @@ class Dialling:
             SessionError: of the kind that tells what is known of the monitor.
         """
         self._seen = fingerprint(self._target)
-        context = self._context
+        context, begun = self._context, time()
         sock = await dial(self._target, context.table, context.timing.connect, self._dialled_at)
         self._dialled_at = monotonic()
-        return await opened(Connection(sock, self._target, self._context))
+        return await opened(Connection(sock, self._target, self._context, begun))
 
     async def pause(self, attempt: int, state: TargetState) -> bool:
         """Wait before the next attempt, or until another socket appears.

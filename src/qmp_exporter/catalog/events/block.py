@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from qmp_exporter.catalog.spec import NONE, Counter, EventSpec, Int, Label, Payload, Severity
+from qmp_exporter.catalog.spec import (
+    NONE,
+    Causes,
+    Counter,
+    EventSpec,
+    Int,
+    Label,
+    Payload,
+    Severity,
+)
 from qmp_exporter.catalog.states import IO_ERROR_ACTIONS, IO_OPERATIONS, QUORUM_OPERATIONS
 
 
@@ -32,6 +41,11 @@ class IoError(Payload, frozen=True):
     qdev: str = ""
     nospace: bool = False
 
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "nospace" if self.nospace else "io-error"
+
 
 class QuorumFailure(Payload, frozen=True):
     """Data of QUORUM_FAILURE.
@@ -45,6 +59,11 @@ class QuorumFailure(Payload, frozen=True):
     sectors_count: Int = 0
 
     @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "quorum-failure"
+
+    @property
     def sectors(self) -> int:
         """Sectors, never negative."""
         return max(0, self.sectors_count)
@@ -56,6 +75,11 @@ class QuorumReport(Payload, frozen=True):
     node_name: str
     type: str | None = None
     sectors_count: Int = 0
+
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "quorum-report-bad"
 
     @property
     def sectors(self) -> int:
@@ -87,6 +111,7 @@ EVENTS: Final = (
             {"device": "ide0-hd1", "operation": "write", "action": "stop"},
         ),
         severity=Severity.ERROR,
+        causes=(Causes("STOP", "action", ("stop",)),),
         limited="qom-path, from QEMU 9.2 on",
         counters=(
             Counter(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from qmp_exporter.catalog.acpi import SOURCE_NAMES, STATUS_NAMES, source_name, status_name
+from qmp_exporter.catalog.operations import DUMP
 from qmp_exporter.catalog.spec import (
     NONE,
     Counter,
@@ -18,6 +19,7 @@ from qmp_exporter.catalog.spec import (
     LastValue,
     Payload,
     Severity,
+    Tells,
 )
 from qmp_exporter.catalog.states import ACPI_SLOT_TYPES, DUMP_STATUSES, UNKNOWN
 
@@ -88,6 +90,11 @@ class MemUnplugError(Payload, frozen=True):
 
     device: str
 
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "memory-unplug-error"
+
 
 class UnplugGuestError(Payload, frozen=True):
     """Data of DEVICE_UNPLUG_GUEST_ERROR.
@@ -99,6 +106,11 @@ class UnplugGuestError(Payload, frozen=True):
 
     device: str = ""
     path: str = ""
+
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "device-unplug-error"
 
     @property
     def name(self) -> str:
@@ -123,6 +135,11 @@ class DumpCompleted(Payload, frozen=True):
     def status(self) -> str:
         """A QAPI DumpStatus."""
         return self.result.status
+
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is, if it is one."""
+        return "dump-failed" if self.status == "failed" else ""
 
     @property
     def written(self) -> int:
@@ -262,6 +279,16 @@ EVENTS: Final = (
                 "result": {"total": 67371008, "status": "failed", "completed": 0},
                 "error": "dump: failed to write elf header: No space left on device",
             },
+        ),
+        operation=DUMP,
+        tells=Tells(
+            DUMP,
+            {
+                "qemu.dump.status": "status",
+                "qemu.dump.written": "written",
+                "qemu.dump.size": "size",
+            },
+            frozenset({"failed"}),
         ),
         counters=(
             Counter(

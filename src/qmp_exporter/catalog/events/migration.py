@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from qmp_exporter.catalog.operations import MIGRATION
 from qmp_exporter.catalog.spec import Counter, EventSpec, Int, Label, LastValue, Payload
 from qmp_exporter.catalog.states import MIGRATION_STATUSES
 
@@ -17,6 +18,11 @@ class Migration(Payload, frozen=True):
     """Data of MIGRATION: a QAPI MigrationStatus."""
 
     status: str
+
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is, if it is one."""
+        return "migration-failed" if self.status == "failed" else ""
 
 
 class MigrationPass(Payload, frozen=True):
@@ -37,6 +43,7 @@ EVENTS: Final = (
         payload=Migration,
         samples=({"status": "active"}, {"status": "completed"}),
         shows=(Label("status", MIGRATION_STATUSES),),
+        operation=MIGRATION,
         note="Sets `qemu_migration_status`; an end is counted in `qemu_migrations_total`.",
     ),
     EventSpec(
@@ -45,6 +52,7 @@ EVENTS: Final = (
         SOURCE,
         payload=MigrationPass,
         samples=({"pass": 2},),
+        operation=MIGRATION,
         counters=(
             Counter(
                 "qemu_migration_passes_total",
@@ -66,6 +74,7 @@ EVENTS: Final = (
         "The SPICE clients were handed to the destination of a migration.",
         "ui.json",
         samples=(None,),
+        operation=MIGRATION,
         counters=(
             Counter(
                 "qemu_spice_migrations_total",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from qmp_exporter.catalog.spec import Counter, EventSpec, Label, Payload, Severity
+from qmp_exporter.catalog.operations import GUEST_SHUTDOWN, STOP
+from qmp_exporter.catalog.spec import Causes, Counter, EventSpec, Label, Payload, Severity
 from qmp_exporter.catalog.states import (
     BOOLEANS,
     PANIC_ACTIONS,
@@ -35,6 +36,11 @@ class Watchdog(Payload, frozen=True):
 
     action: str
 
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "watchdog"
+
 
 class PanicInfo(Payload, frozen=True):
     """What the guest said of its crash; only its kind is kept, the rest is the guest's text."""
@@ -47,6 +53,11 @@ class Panic(Payload, frozen=True):
 
     action: str
     info: PanicInfo | None = None
+
+    @property
+    def failure(self) -> str:
+        """What kind of failure it is."""
+        return "guest-panic"
 
     @property
     def kind(self) -> str:
@@ -64,6 +75,7 @@ EVENTS: Final = (
         "STOP",
         "The machine stopped executing. QEMU does not say why: the exporter asks.",
         SOURCE,
+        operation=STOP,
         samples=(None,),
         severity=Severity.WARN,
         note="Counted with its cause once `query-status` has answered.",
@@ -72,6 +84,7 @@ EVENTS: Final = (
         "RESUME",
         "The machine executes again.",
         SOURCE,
+        operation=STOP,
         samples=(None,),
         counters=(
             Counter(
@@ -106,6 +119,8 @@ EVENTS: Final = (
         "The machine shut down, or QEMU was told to end.",
         SOURCE,
         payload=Halt,
+        operation=GUEST_SHUTDOWN,
+        causes=(Causes("STOP"),),
         samples=({"guest": False, "reason": "host-qmp-quit"}, None),
         severity=Severity.WARN,
         counters=(
@@ -129,6 +144,7 @@ EVENTS: Final = (
         "POWERDOWN",
         "The guest was asked to power down (an ACPI power button).",
         SOURCE,
+        operation=GUEST_SHUTDOWN,
         samples=(None,),
         counters=(
             Counter(
@@ -168,6 +184,11 @@ EVENTS: Final = (
         "The watchdog device's timer ran out: the guest hangs.",
         SOURCE,
         payload=Watchdog,
+        causes=(
+            Causes("RESET", "action", ("reset",)),
+            Causes("POWERDOWN", "action", ("shutdown",)),
+            Causes("STOP", "action", ("pause",)),
+        ),
         samples=({"action": "reset"}, {"action": "inject-nmi"}),
         severity=Severity.ERROR,
         limited="the machine",
@@ -185,6 +206,10 @@ EVENTS: Final = (
         "The guest's kernel panicked.",
         SOURCE,
         payload=Panic,
+        causes=(
+            Causes("STOP", "action", ("pause", "poweroff")),
+            Causes("SHUTDOWN", "action", ("poweroff",)),
+        ),
         samples=(
             {
                 "action": "pause",

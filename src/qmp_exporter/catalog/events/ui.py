@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from qmp_exporter.catalog.operations import DISPLAY
 from qmp_exporter.catalog.spec import EventSpec, Int, Label, Payload
-from qmp_exporter.catalog.states import DISPLAY_AUTHS
+from qmp_exporter.catalog.states import DISPLAY_AUTHS, Protocol
 
 
 SOURCE: Final = "ui.json"
@@ -52,12 +53,22 @@ class VncEvent(Payload, frozen=True):
     server: Server
     client: VncClient
 
+    @property
+    def connection(self) -> str:
+        """What tells its connection from those of all displays."""
+        return f"{Protocol.VNC} {self.client.key}"
+
 
 class SpiceEvent(Payload, frozen=True):
     """Data of SPICE_CONNECTED, SPICE_INITIALIZED and SPICE_DISCONNECTED."""
 
     server: Server
     client: SpiceClient
+
+    @property
+    def connection(self) -> str:
+        """What tells its channel from those of all displays."""
+        return f"{Protocol.SPICE} {self.client.key}"
 
 
 _VNC_SERVER: Final = {
@@ -91,6 +102,8 @@ EVENTS: Final = (
         "A VNC client connected; nothing is authenticated yet.",
         SOURCE,
         payload=VncEvent,
+        operation=DISPLAY,
+        key="connection",
         samples=({"server": _VNC_SERVER, "client": _VNC_CLIENT},),
     ),
     EventSpec(
@@ -98,6 +111,8 @@ EVENTS: Final = (
         "A VNC client passed authentication, if any, and its session is active.",
         SOURCE,
         payload=VncEvent,
+        operation=DISPLAY,
+        key="connection",
         samples=({"server": _VNC_SERVER, "client": _VNC_USER},),
         shows=(_AUTH,),
     ),
@@ -106,6 +121,8 @@ EVENTS: Final = (
         "A VNC client's connection closed. Not sent to clients connected when QEMU ends.",
         SOURCE,
         payload=VncEvent,
+        operation=DISPLAY,
+        key="connection",
         samples=({"server": _VNC_SERVER, "client": _VNC_USER},),
     ),
     EventSpec(
@@ -113,6 +130,8 @@ EVENTS: Final = (
         "A channel of a SPICE client connected; nothing is authenticated yet.",
         SOURCE,
         payload=SpiceEvent,
+        operation=DISPLAY,
+        key="connection",
         samples=({"server": _SPICE_SERVER, "client": _SPICE_CLIENT},),
     ),
     EventSpec(
@@ -120,6 +139,8 @@ EVENTS: Final = (
         "A channel of a SPICE client passed authentication, if any, and is active.",
         SOURCE,
         payload=SpiceEvent,
+        operation=DISPLAY,
+        key="connection",
         samples=({"server": _SPICE_SERVER | {"auth": "spice"}, "client": _SPICE_CHANNEL},),
         shows=(_AUTH,),
     ),
@@ -128,6 +149,8 @@ EVENTS: Final = (
         "A channel of a SPICE client closed. Not sent for channels open when QEMU ends.",
         SOURCE,
         payload=SpiceEvent,
+        operation=DISPLAY,
+        key="connection",
         samples=({"server": _SPICE_SERVER, "client": _SPICE_CLIENT},),
     ),
 )

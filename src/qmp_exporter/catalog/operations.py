@@ -1,0 +1,145 @@
+"""The operations: what takes its time and is shown as a span, one entry each.
+
+What is under way is read from the state of a VM. Which events belong to an operation, and what
+follows from what, stands in the entries of the events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qmp_exporter.catalog.spec import Operation, Tells
+from qmp_exporter.catalog.states import FAILED_STOPS, LostCause, Protocol, StopCause
+from qmp_exporter.model.changes import (
+    Change,
+    ClientConnected,
+    ClientIncomplete,
+    Disconnected,
+    MigrationBegan,
+    MigrationEnded,
+    SessionOpened,
+    Stopped,
+)
+from qmp_exporter.model.inputs import Ask
+from qmp_exporter.model.replies import MigrationInfo
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qmp_exporter.model.vm import VM
+
+
+RESUMED: Final = "qmp_exporter.resumed"
+"""Attribute of an operation whose begin was not seen: it was found under way."""
+
+INCOMPLETE: Final = "qmp_exporter.incomplete"
+"""Attribute of an operation whose end was not seen."""
+
+SEGMENT: Final = "qemu.operation.segment"
+"""Attribute of a span that is not all of its operation: which part it is, from 1."""
+
+EXIT: Final = "qemu.exit.cause"
+"""Attribute of what ended because QEMU did."""
+
+AUTH: Final = "qemu.display.auth"
+
+_ONE: Final = ("",)
+_NONE: Final = ()
+
+
+def _one(there: bool) -> Iterable[str]:  # noqa: FBT001 - a row of a table
+    return _ONE if there else _NONE
+
+
+def _clients(vm: VM) -> Iterable[str]:
+    """Yield a key for each connection: those of one client differ in their number."""
+    for protocol, clients in vm.displays.items():
+        for client, peer in clients.peers.items():
+            for number in range(peer.open):
+                yield f"{protocol} {client} {number}"
+
+
+def _stop_cause(vm: VM) -> StopCause | None:
+    """Return why the VM is stopped, as far as that is known."""
+    return vm.stops.held.announced if vm.stops.held is not None else vm.stops.cause
+
+
+def _found_client(_: VM, key: str) -> Change:
+    return ClientConnected(Protocol(key.partition(" ")[0]))
+
+
+MIGRATION: Final = Operation(
+    "qemu.migration",
+    "A migration, as one end of it sees it: from its setup to its outcome.",
+    lambda vm: _one(vm.migration.open),
+    lambda vm, _: MigrationBegan(vm.migration.role),
+    unseen=lambda vm: vm.migration.began is None,
+    awaits=Ask.MIGRATE,
+    gathers=True,
+)
+STOP: Final = Operation(
+    "qemu.stop",
+    "The machine does not execute: from STOP to RESUME, or to the end of the migration that"
+    " stopped it.",
+    lambda vm: _one(vm.stops.stopped and vm.status != "postmigrate"),
+    lambda vm, _: Stopped(_stop_cause(vm) or StopCause.OTHER, 0.0),
+    within=MIGRATION,
+    belongs=lambda vm: _stop_cause(vm) is StopCause.MIGRATION,
+    awaits=Ask.STATUS,
+    gathers=True,
+)
+GUEST_SHUTDOWN: Final = Operation(
+    "qemu.guest.shutdown",
+    "The guest was asked to power down: from POWERDOWN to SHUTDOWN, or for 5 minutes.",
+    lambda vm: _one(vm.powerdown),
+    gathers=True,
+    timeout=300.0,
+)
+DUMP: Final = Operation(
+    "qemu.dump",
+    "A dump of the guest's memory: from the STOP that it made to DUMP_COMPLETED.",
+    within=STOP,
+    belongs=lambda vm: _stop_cause(vm) is StopCause.SNAPSHOT,
+    end_only=True,
+)
+DISPLAY: Final = Operation(
+    "qemu.display.session",
+    "A connection of a VNC client or a channel of a SPICE client, from CONNECTED to DISCONNECTED.",
+    _clients,
+    _found_client,
+)
+CONNECT: Final = Operation(
+    "qmp.connect",
+    "The exporter connects to a monitor: from the dial until the state of the VM was read.",
+    lambda vm: _one(vm.watched and not vm.read),
+)
+ACTIVITY: Final = Operation(
+    "qemu.activity",
+    "Events that are part of nothing else: up to 100, over up to 30 s.",
+)
+
+OPERATIONS: Final = (STOP, MIGRATION, GUEST_SHUTDOWN, DUMP, DISPLAY, CONNECT, ACTIVITY)
+"""All of them; those that gather events in the order in which they do."""
+
+TOLD: Final[dict[type[Change | MigrationInfo], Tells]] = {
+    Stopped: Tells(STOP, {"qemu.stop.cause": "cause"}, frozenset(FAILED_STOPS)),
+    MigrationBegan: Tells(MIGRATION, {"qemu.migration.role": "role"}),
+    MigrationEnded: Tells(
+        MIGRATION,
+        {"qemu.migration.outcome": "outcome", "qemu.migration.role": "role"},
+        frozenset({"failed"}),
+    ),
+    MigrationInfo: Tells(
+        MIGRATION,
+        {
+            "qemu.migration.downtime": "downtime_seconds",
+            "qemu.migration.transferred": "transferred",
+        },
+    ),
+    ClientConnected: Tells(DISPLAY, {"qemu.display.protocol": "protocol"}),
+    SessionOpened: Tells(DISPLAY, {AUTH: "auth", "qemu.display.protocol": "protocol"}),
+    ClientIncomplete: Tells(DISPLAY, {"qemu.display.protocol": "protocol"}, error="incomplete"),
+    Disconnected: Tells(CONNECT, {"qmp.lost": "reason"}, frozenset(LostCause)),
+}
+"""What changes and replies tell of operations."""
