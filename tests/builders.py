@@ -90,6 +90,11 @@ def link(state: TargetState, at: float = 0.0, lost: LostCause | None = None) -> 
     return Link(state, START + at, BOOT + at, None, lost)
 
 
+def ready(at: float = 0.0) -> Link:
+    """Return that the state of the VM was read, by second ``at``."""
+    return Link(TargetState.CONNECTED, START + at, BOOT + at, read=True)
+
+
 def connected(at: float = 0.0, **changed: Any) -> Link:
     """Return a connection established at second ``at`` with `IDENTITY`, changed."""
     identity = msgspec.structs.replace(IDENTITY, **changed)

@@ -6,6 +6,7 @@ follows from what, stands in the entries of the events.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from qmp_exporter.catalog.spec import Operation, Tells
@@ -44,6 +45,9 @@ EXIT: Final = "qemu.exit.cause"
 
 AUTH: Final = "qemu.display.auth"
 
+MAX_CLIENTS: Final = 48
+"""Clients of the displays of one VM that are told apart; QEMU admits 32 to VNC by default."""
+
 _ONE: Final = ("",)
 _NONE: Final = ()
 
@@ -53,11 +57,16 @@ def _one(there: bool) -> Iterable[str]:  # noqa: FBT001 - a row of a table
 
 
 def _clients(vm: VM) -> Iterable[str]:
-    """Yield a key for each connection: those of one client differ in their number."""
-    for protocol, clients in vm.displays.items():
-        for client, peer in clients.peers.items():
-            for number in range(peer.open):
-                yield f"{protocol} {client} {number}"
+    """Return a key for each connection: those of one client differ in their number."""
+    return islice(
+        (
+            f"{protocol} {client} {number}"
+            for protocol, clients in vm.displays.items()
+            for client, peer in clients.peers.items()
+            for number in range(peer.open)
+        ),
+        MAX_CLIENTS,
+    )
 
 
 def _stop_cause(vm: VM) -> StopCause | None:

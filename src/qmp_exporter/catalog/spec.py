@@ -255,6 +255,13 @@ class EventSpec(msgspec.Struct, frozen=True):
     note: str = ""
 
     @property
+    def labels(self) -> dict[str, Label]:
+        """The labels of what it counts, sets and shows, by their names."""
+        rows: tuple[Counter | LastValue, ...] = (*self.counters, *self.gauges)
+        labels = (*(label for row in rows for label in row.labels), *self.shows)
+        return {label.name: label for label in labels}
+
+    @property
     def otel_name(self) -> str:
         """Name of its span event and of its log event."""
         return f"qemu.{self.name.lower()}"

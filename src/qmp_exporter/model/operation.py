@@ -30,11 +30,11 @@ MAX_AGE: Final = 600.0
 MAX_ACTIVITY: Final = 30.0
 """Seconds after which the next events are on another span of their own."""
 
-MAX_OPEN: Final = 64
-"""Operations of one VM that are told apart; events of further ones are on no span of their own."""
-
 AWAITED: Final = 10.0
 """Seconds that an operation which has ended waits for what may still be told of it."""
+
+MAX_CLOSING: Final = 8
+"""Operations of one VM that wait like that; with more, the oldest waits no longer."""
 
 CAUSED_WITHIN: Final = 1.0
 """Seconds, by QEMU's stamps, between an event and what follows from it."""
@@ -94,7 +94,7 @@ class Ended(Fact, frozen=True):
 
 
 class Crowded(Fact, frozen=True):
-    """An operation gets no span, as there are too many; ``name`` is its own."""
+    """The event is of an operation that has no span, as there are too many; ``name`` is its own."""
 
     name: str
 
@@ -213,9 +213,10 @@ class Draft:
             asked: the commands whose replies are still to come; none if only the time counts.
         """
         left = []
-        for one in self._closing:
+        crowd = len(self._closing) - MAX_CLOSING
+        for place, one in enumerate(self._closing):
             awaited = asked is None or one.span.operation.awaits in asked
-            if awaited and self._now < one.until:
+            if awaited and self._now < one.until and place >= crowd:
                 left.append(one)
             else:
                 self._facts.append(Ended(one.span.id, one.time))
@@ -236,8 +237,8 @@ class Draft:
             return None
         return self.spans.get((whole.name, ""))
 
-    def begin(self, operation: Operation, key: str, time: float, *, caused: bool = False) -> bool:
-        """Begin a span; return whether there was room for it.
+    def begin(self, operation: Operation, key: str, time: float, *, caused: bool = False) -> None:
+        """Begin a span.
 
         Args:
             operation: what it shows.
@@ -245,9 +246,6 @@ class Draft:
             time: Unix seconds.
             caused: whether the event of the step begins it, so that their cause is the same.
         """
-        if len(self.spans) >= MAX_OPEN:
-            self._facts.append(Crowded(0, operation.name))
-            return False
         parent = self.parent(operation)
         cause = self.cause if caused else None
         previous = self._activity if operation is ACTIVITY else None
@@ -255,7 +253,10 @@ class Draft:
         if operation is ACTIVITY:
             self._activity = span.id
         self._open(span, parent.id if parent else None, cause.span if cause else None, previous)
-        return True
+
+    def crowd(self, operation: Operation) -> None:
+        """Say that an operation has no span."""
+        self._facts.append(Crowded(0, operation.name))
 
     def note(self, key: Key, event: Event) -> None:
         """Put an event on a span that is open, or on that of the activity."""

@@ -118,7 +118,8 @@ def _begin(draft: Draft, key: Key, operation: Operation, given: Input, vm: VM) -
         draft.begin(operation, key[1], given.time, caused=True)
     elif isinstance(given, Link) and given.dialled is not None and operation is CONNECT:
         draft.begin(operation, key[1], given.dialled)
-    elif draft.begin(operation, key[1], given.time):
+    else:
+        draft.begin(operation, key[1], given.time)
         draft.tell(key, {RESUMED: True})
         found = operation.found(vm, key[1])
         if found is not None:
@@ -146,6 +147,8 @@ def _note(draft: Draft, event: Event, changed: set[Key]) -> Key:
         if part is None:
             draft.tell((whole.name, ""), {RESUMED: True})
     claimed = [key for key in draft.spans if _claims(event, key)]
+    if whole is not None and event.key and not claimed:
+        draft.crowd(whole)
     # Of several that look the same: what began or ended now, else what nothing is known of.
     claimed.sort(key=lambda key: (key not in changed, AUTH in draft.spans[key].attributes))
     gathering = ((op.name, "") for op in OPERATIONS if op.gathers)

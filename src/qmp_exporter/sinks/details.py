@@ -12,7 +12,7 @@ from qmp_exporter.sinks.counting import read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmp_exporter.catalog.spec import Counter, EventSpec, LastValue
+    from qmp_exporter.catalog.spec import EventSpec
     from qmp_exporter.model.vm import VM
 
 
@@ -21,9 +21,7 @@ def details(spec: EventSpec) -> Callable[[Any, VM], str]:
 
     It tells the labels of what the event counts and sets, and the values that it sets.
     """
-    both: tuple[Counter | LastValue, ...] = (*spec.counters, *spec.gauges)
-    labels = {label.name: label for one in both for label in one.labels}
-    labels |= {label.name: label for label in spec.shows}
+    labels = spec.labels
     reads = [(f"{name}=", read(label)) for name, label in labels.items()]
     values = [
         (f"{gauge.field.rstrip('_')}=", attrgetter(gauge.field))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY
+from qmp_exporter.sinks.raw import data_of
 from qmp_exporter.telemetry.logs import iso
 
 
@@ -27,8 +28,6 @@ MAX_LINE: Final = 8 * 1024
 
 REASONS: Final = ("rate", "queue")
 """Why an event gets no line: too many a second, or no room for one more."""
-
-_ADDRESS: Final = frozenset({"host", "port", "service"})
 
 
 class LogSink:
@@ -79,22 +78,7 @@ def line_of(vm: str, event: Event) -> str:
         "vm": vm,
         "event": event.name,
     }
-    line = json.dumps(fields | {"data": _data(event.line)})
+    line = json.dumps(fields | {"data": data_of(event.line)})
     if len(line) <= MAX_LINE:
         return line
     return json.dumps(fields | {"event": event.name[: MAX_LINE // 16], "truncated": True})
-
-
-def _data(line: bytes) -> dict[str, Any]:
-    """Return what QEMU said of an event, without addresses of clients."""
-    try:
-        data = json.loads(line).get("data")
-    except (ValueError, RecursionError, AttributeError):  # it was decoded, but not by this decoder
-        return {}
-    if not isinstance(data, dict):
-        return {}
-    client = data.get("client")
-    if isinstance(client, dict):
-        client = {key: value for key, value in client.items() if key not in _ADDRESS}
-        data = data | {"client": client}
-    return data

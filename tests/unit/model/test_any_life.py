@@ -32,7 +32,9 @@ from qmp_exporter.catalog.spec import Sampled
 from qmp_exporter.catalog.states import MIGRATION_STATUSES, RUN_STATES, LostCause, TargetState
 from qmp_exporter.model.changes import Connected, Disconnected, Exited, Stopped
 from qmp_exporter.model.inputs import Ask, Input, Link, Reply
+from qmp_exporter.model.operation import MAX_CLOSING, Began, Ended, Fact, Noted, Told, Underway
 from qmp_exporter.model.replies import Balloon, MigratedRam, MigrationInfo, Status
+from qmp_exporter.model.underway import follow, tick
 
 
 NOW: Final = 1_000.0
@@ -94,6 +96,9 @@ class AnyLife(RuleBasedStateMachine):
         self.events = 0
         self.outstanding: set[str] = set()
         self.shown: dict[Series, float] = {}
+        self.underway = Underway()
+        self.open: dict[int, float] = {}
+        self.noted = 0
 
     def feed(self, given: Input) -> None:
         """Apply an input, and hold the step to its promises."""
@@ -101,6 +106,7 @@ class AnyLife(RuleBasedStateMachine):
         frozen = msgspec.msgpack.encode(repr(before))
         step = self.watch.feed(given)
         after = step.vm
+        self.follow(*follow(self.underway, given, before, step))
         assert msgspec.msgpack.encode(repr(before)) == frozen
         assert after is before or after != before
         kinds = [type(change) for change in step.changes]
@@ -115,6 +121,23 @@ class AnyLife(RuleBasedStateMachine):
         self.outstanding |= set(step.asks)
         assert self.outstanding == after.asked
 
+    def follow(self, underway: Underway, facts: tuple[Fact, ...]) -> None:
+        """Hold the facts to their promises: a span begins once, ends once, and not before."""
+        for fact in facts:
+            if isinstance(fact, Began):
+                assert fact.id not in self.open
+                others = {fact.parent, fact.cause, fact.previous} - {None, fact.id}
+                assert others <= self.underway.remembered | self.open.keys()
+                self.open[fact.id] = fact.time
+            elif isinstance(fact, Ended):
+                assert fact.time >= self.open.pop(fact.id)
+            elif isinstance(fact, Noted):
+                assert fact.id in self.open
+                self.noted += 1
+            elif isinstance(fact, Told):
+                assert fact.id in self.open
+        self.underway = underway
+
     @rule(seconds=SPANS, jump=st.sampled_from([0.0, 0.0, 0.0, -5.0, 5.0, -4000.0, 4000.0]))
     def time_passes(self, seconds: float, jump: float) -> None:
         """Let it pass; somebody may set the host's clock."""
@@ -122,6 +145,7 @@ class AnyLife(RuleBasedStateMachine):
         self.wall += seconds + jump
         if self.watch.vm.watched:
             self.connected_for += seconds
+        self.follow(*tick(self.underway, self.wall, self.now))
 
     @precondition(lambda self: not self.watch.vm.watched)
     @rule(other=st.booleans(), told=st.booleans())
@@ -192,6 +216,17 @@ class AnyLife(RuleBasedStateMachine):
         self.shown = counters
         counted = sum(v for s, v in counters.items() if s[0] == "qemu_events_total")
         assert counted == self.events
+
+    @invariant()
+    def every_event_is_on_one_span(self) -> None:
+        """And what is under way is what has begun and not ended; of one that ended, nothing."""
+        assert self.noted == self.events
+        spans = {span.id for span in self.underway.spans.values()}
+        spans |= {closing.span.id for closing in self.underway.closing}
+        assert spans == self.open.keys()
+        assert len(self.underway.closing) <= MAX_CLOSING
+        if self.watch.vm.ended:
+            assert not self.underway.spans
 
     @invariant()
     def every_stop_is_counted_once(self) -> None:

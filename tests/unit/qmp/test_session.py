@@ -244,6 +244,20 @@ async def test_events_before_the_identity_are_kept_in_order(monitor: FakeMonitor
     assert notes.events == names
 
 
+async def test_a_connection_is_told_with_its_begin_and_when_all_was_read(
+    monitor: FakeMonitor,
+) -> None:
+    """The dial comes before the identity, and every reply of the state before `read`."""
+    began = time.time()
+    async with watching(monitor) as (_, notes):
+        await until(lambda: notes.read, "the state")
+    (link,) = notes.links[:1]
+    assert link.dialled is not None
+    assert began <= link.dialled <= link.time
+    (end,) = (n for n, one in enumerate(notes.given) if isinstance(one, Link) and one.read)
+    assert [one.command for one in notes.given[:end] if isinstance(one, Reply)] == list(STATE)
+
+
 async def test_a_flood_does_not_wait_for_the_name(monitor: FakeMonitor) -> None:
     """With too many events to keep, the VM is shown without what it did not tell; none is lost."""
     monitor.silent_to = set(IDENTITY)

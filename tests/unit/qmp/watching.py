@@ -71,7 +71,12 @@ class Notes(Observer):
     @property
     def links(self) -> list[Link]:
         """What became of the connection, in order."""
-        return [one for one in self.given if isinstance(one, Link)]
+        return [one for one in self.given if isinstance(one, Link) and not one.read]
+
+    @property
+    def read(self) -> int:
+        """How often all of the state was read."""
+        return sum(isinstance(one, Link) and one.read for one in self.given)
 
     @property
     def states(self) -> list[TargetState]:

@@ -1,0 +1,136 @@
+"""From an event to the attributes of its span event and of its log record.
+
+Unlike a label, an attribute may hold what the guest chose: the arguments of a panic, the text of an
+error. So its length and number are bounded, and its text is what protobuf takes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
+from qmp_exporter.catalog.spec import Severity
+from qmp_exporter.sinks.counting import read
+from qmp_exporter.sinks.raw import data_of
+
+
+if TYPE_CHECKING:
+    from qmp_exporter.model.event import Event
+    from qmp_exporter.model.vm import VM
+
+
+Value: TypeAlias = str | int | float | bool
+Attributes: TypeAlias = dict[str, Value]
+Describe: TypeAlias = Callable[["Event", "VM"], Attributes]
+
+MAX_ATTRIBUTES: Final = 64
+"""Of one event; QEMU's own have less than 20."""
+
+MAX_TEXT: Final = 1024
+"""Characters of one value."""
+
+MAX_DEPTH: Final = 4
+"""Members of members that become attributes of their own; what is deeper becomes text."""
+
+ERROR_TYPE: Final = "error.type"
+"""OpenTelemetry's semantic conventions: what kind of failure an operation or event tells of."""
+
+_INT64: Final = range(-(2**63), 2**63)
+_ODD: Final = re.compile(r"[^a-z0-9_]")
+_LONGEST_NAME: Final = 64
+
+
+def describing(*, addresses: bool) -> Describe:
+    """Return a function from an event and its VM to the event's attributes.
+
+    It is asked once for each sink: what it told last it tells again.
+
+    Args:
+        addresses: whether the addresses of clients are told.
+    """
+    last: Event | None = None
+    told: Attributes = {}
+
+    def describe(event: Event, vm: VM) -> Attributes:
+        nonlocal last, told
+        if event is not last:
+            found = dict(_flat(data_of(event.line, addresses=addresses)))
+            # What the metrics call it comes after, so that both can be joined.
+            found |= {name: of(event.data, vm) for name, of in _LABELS[event.spec.name]}
+            if failure := event.data.failure:
+                found[ERROR_TYPE] = failure
+            last, told = event, found
+        return told
+
+    return describe
+
+
+def name_of(event: Event) -> str:
+    """Return the name of an event in OpenTelemetry, also of one that has no entry."""
+    if event.spec is not UNCATALOGUED:
+        return event.spec.otel_name
+    return f"qemu.{_word(event.name)}"
+
+
+def severity_of(event: Event) -> Severity:
+    """Return how bad an event is: of a kind that is mostly good news, a failure is an error."""
+    usual = event.spec.severity
+    return Severity.ERROR if usual is Severity.INFO and event.data.failure else usual
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return Unix seconds, which have microseconds, in whole nanoseconds."""
+    return round(seconds * 1e6) * 1000
+
+
+def plain(value: object) -> Value | None:
+    """Return a value as an attribute takes it; none for what has nothing to tell."""
+    match value:
+        case bool() | float():
+            return value
+        case int():
+            return value if value in _INT64 else str(value)
+        case str():
+            return value[:MAX_TEXT].encode("utf-8", "replace").decode()
+        case None:
+            return None
+        case _:
+            return plain(json.dumps(value))
+
+
+@lru_cache(maxsize=1024)
+def _word(text: str) -> str:
+    """Return a name of QEMU's as a part of a name of OpenTelemetry's."""
+    return _ODD.sub("_", text[:_LONGEST_NAME].lower())
+
+
+def _flat(data: dict[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Yield the members of ``data``, and of what is in it, as attributes."""
+    left = MAX_ATTRIBUTES
+    for name, value in _members("qemu", data, MAX_DEPTH):
+        found = plain(value)
+        if found is None or found == "":
+            continue
+        if not left:
+            return
+        left -= 1
+        yield name, found
+
+
+def _members(prefix: str, data: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        name = f"{prefix}.{_word(key)}"
+        if isinstance(value, dict) and depth > 1:
+            yield from _members(name, value, depth - 1)
+        else:
+            yield name, value
+
+
+_LABELS: Final = {
+    spec.name: tuple((f"qemu.{name}", read(label)) for name, label in spec.labels.items())
+    for spec in (*EVENTS, UNCATALOGUED)
+}
