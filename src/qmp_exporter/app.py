@@ -51,8 +51,10 @@ from qmp_exporter.web import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qmp_exporter.config.otel import Otel
     from qmp_exporter.config.settings import Settings
     from qmp_exporter.sinks import Sink
+    from qmp_exporter.telemetry.otel.providers import Providers
     from qmp_exporter.web.security import Security
 
 
@@ -74,6 +76,9 @@ FIXED: Final = (
     "web_config_file",
     "log_events",
     "max_log_events",
+    "otel_events",
+    "otel_client_addresses",
+    "otel_shutdown_timeout",
 )
 """Settings that a reload does not change."""
 
@@ -114,6 +119,7 @@ class App:
         self.metrics = MetricsSink(self._overflowed, settings.label_sets)
         self.page = PageSink()
         seen = settings.page and settings.telemetry_path != "/"
+        self.otel = self._providers(settings.otel) if settings.otel else None
         self._lines = Lines(sys.stdout.fileno()) if settings.log_events else None
         self.sinks: tuple[Sink, ...] = (
             self.metrics,
@@ -195,11 +201,22 @@ class App:
         except BaseExceptionGroup as group:
             raise first(group) from group
         finally:
-            await self.server.stop()
+            await asyncio.gather(self.server.stop(), self._stop_exporting())
             if self._lines is not None:
                 await asyncio.to_thread(self._lines.close, FLUSH)
             # Not before: the signal would end us at once, and whoever still gets an answer.
             loop.remove_signal_handler(signal.SIGHUP)
+
+    async def _stop_exporting(self) -> None:
+        """End what is under way, and export what there is of it."""
+        if self.otel is None:
+            return
+        for sink in self.sinks:
+            try:
+                getattr(sink, "close", lambda: None)()
+            except Exception:
+                log.exception("the sink %s failed", sink.name)
+        await asyncio.to_thread(self.otel.close, self._begun.otel_shutdown_timeout)
 
     async def reload(self) -> None:
         """Read the configuration again, and do what it says; unchanged connections stay.
@@ -283,6 +300,14 @@ class App:
         rate = self.settings.max_log_events
         allowed = Bucket(1 / rate, rate * BURST).take if rate else lambda: True
         return LogSink(lines.write, allowed, dropped)
+
+    def _providers(self, otel: Otel) -> Providers:
+        # Imported here: OpenTelemetry is large, and most exporters do without.
+        from qmp_exporter.telemetry.otel.providers import Providers  # noqa: PLC0415
+
+        for remark in otel.remarks:
+            log.warning("%s", remark)
+        return Providers(otel, self.own)
 
     def _security(self, path: str) -> Security | None:
         if not path:

@@ -117,4 +117,34 @@ OWN_METRICS: Final[tuple[Own, ...]] = (
         "counter",
         "Log lines not written, because there were too many of their kind.",
     ),
+    Own(
+        "qmp_exporter_otel_queued",
+        "gauge",
+        "Spans or log records that OpenTelemetry has not exported yet.",
+        ("signal",),
+    ),
+    Own(
+        "qmp_exporter_otel_exported_total",
+        "counter",
+        "Spans, log records or data points that OpenTelemetry sent and a collector took.",
+        ("signal",),
+    ),
+    Own(
+        "qmp_exporter_otel_failed_total",
+        "counter",
+        "Spans, log records or data points that could not be sent, or were not taken.",
+        ("signal",),
+    ),
+    Own(
+        "qmp_exporter_otel_dropped_total",
+        "counter",
+        "Spans, log records or data points given up: too many waited, or the exporter stopped.",
+        ("signal",),
+    ),
+    Own(
+        "qmp_exporter_otel_last_success_timestamp_seconds",
+        "gauge",
+        "When a collector last took what it was sent, in Unix time; 0 before the first time.",
+        ("signal",),
+    ),
 )

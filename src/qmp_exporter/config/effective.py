@@ -9,6 +9,7 @@ import yaml
 
 from qmp_exporter.config.file import SCALARS, TAG
 from qmp_exporter.config.flags import FLAGS
+from qmp_exporter.config.otel import shown
 
 
 if TYPE_CHECKING:
@@ -37,20 +38,28 @@ for _name, _look, _starts in SCALARS:
 
 def effective(settings: Settings) -> str:
     """Return all settings, the defaults included, as a file that makes the same settings."""
-    shown: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for flag in FLAGS:
         if flag.filed:
             *sections, name = flag.key.split(".")
-            section = shown
+            section = tree
             for key in sections:
                 section = section.setdefault(key, {})
             section[name] = flag.of(settings)
     text: str = yaml.dump(
-        shown,
+        tree,
         Dumper=_Dumper,
         allow_unicode=True,
         default_flow_style=False,
         sort_keys=False,
         width=10_000,
     )
-    return text
+    return text + _environment(settings)
+
+
+def _environment(settings: Settings) -> str:
+    """Return what OpenTelemetry's variables say, which are not of the file, as comments."""
+    if settings.otel is None:
+        return ""
+    lines = ("OpenTelemetry, as the environment says:", *shown(settings.otel))
+    return "".join(f"# {line}\n" for line in lines)

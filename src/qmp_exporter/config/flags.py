@@ -150,6 +150,23 @@ FLAGS: Final = (
         kinds.NUMBER,
     ),
     Flag(
+        "--otel.events",
+        "what OpenTelemetry gets of an event: span (an event of a span), log or both",
+        "otel_events",
+        kinds.one_of("span|log|both", ("span", "log", "both")),
+    ),
+    Flag(
+        "--otel.client-addresses",
+        "let OpenTelemetry have the addresses of VNC and SPICE clients",
+        "otel_client_addresses",
+    ),
+    Flag(
+        "--otel.shutdown-timeout",
+        "how long what OpenTelemetry has not exported may hold up the end",
+        "otel_shutdown_timeout",
+        kinds.DURATION,
+    ),
+    Flag(
         "--log.events",
         "write each event as a line of JSON to stdout",
         "log_events",

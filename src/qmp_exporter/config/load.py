@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from qmp_exporter.config.flags import CONFIG_CHECK, CONFIG_FILE, FLAGS
+from qmp_exporter.config.otel import read_otel
 from qmp_exporter.config.settings import Settings
 from qmp_exporter.discovery.pattern import Pattern
 from qmp_exporter.errors import ConfigError
@@ -74,6 +75,7 @@ def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settin
     values["patterns"] = tuple(found for found in sockets if isinstance(found, Pattern))
     made = msgspec.structs.replace(Settings(), **values)
     made = msgspec.structs.replace(made, listeners=tuple(x.listening(made) for x in listeners))
+    made = msgspec.structs.replace(made, otel=read_otel(environment))
     for path in {target.address for target in made.targets} & {x.path for x in made.listeners}:
         raise ConfigError(f"{path}: found in qmp.socket and in qmp.listen; expected in one of them")
     return made

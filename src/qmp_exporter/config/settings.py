@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from qmp_exporter.config.otel import Otel
 from qmp_exporter.discovery.pattern import Pattern
 from qmp_exporter.model.target import Listening, Target
 
@@ -41,6 +42,10 @@ class Settings(msgspec.Struct, frozen=True):
         listen_group: its group; empty for the exporter's own.
         listen_users: its users.
         web_config_file: the path of the web configuration file; empty for none.
+        otel_events: ``span``, ``log`` or ``both``: what OpenTelemetry gets of an event.
+        otel_client_addresses: whether it gets the addresses of clients.
+        otel_shutdown_timeout: seconds for what is not exported yet when the exporter stops.
+        otel: what OpenTelemetry's own variables say; None where nothing is exported.
     """
 
     targets: tuple[Target, ...] = ()
@@ -67,3 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
     listen_group: str = ""
     listen_users: tuple[str, ...] = ()
     web_config_file: str = ""
+    otel_events: str = "both"
+    otel_client_addresses: bool = False
+    otel_shutdown_timeout: float = 5.0
+    otel: Otel | None = None

@@ -27,7 +27,7 @@ from qmp_exporter.catalog.states import TargetState
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prometheus_client import Metric
 
@@ -71,10 +71,14 @@ class SelfMetrics(Collector):
 
     Counters are added to, gauges that are there are set and all is collected in any thread; the
     rest is written on the event loop.
+
+    Attributes:
+        before: called before all is collected, in any thread, to set what is kept elsewhere.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.before: list[Callable[[], None]] = []
         self._specs = {spec.name: spec for spec in OWN_METRICS}
         self._numbers: dict[str, dict[Values, float]] = {name: {} for name in self._specs}
         self._histograms: dict[str, dict[Values, Histogram]] = {name: {} for name in self._specs}
@@ -121,6 +125,8 @@ class SelfMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the families with their samples."""
+        for tell in self.before:
+            tell()
         for name, spec in self._specs.items():
             family = _family(spec)
             for labels, value in list(self._numbers[name].items()):

@@ -94,6 +94,10 @@ SETTINGS = st.builds(
     listen_group=st.just("") | OWNERS,
     listen_users=st.lists(OWNERS, max_size=3, unique=True).map(tuple),
     web_config_file=st.just("") | PATHS,
+    otel_events=st.sampled_from(["span", "log", "both"]),
+    otel_client_addresses=st.booleans(),
+    otel_shutdown_timeout=st.integers(0, 10**10).map(lambda number: number / 1000),
+    otel=st.none(),  # is not of the file
 )
 
 

@@ -74,7 +74,7 @@ def test_a_key_that_is_not_one_is_told(text: str, says: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("- vm", "1: found a list; expected a mapping of qmp, listen, web, vm, limits, log"),
+        ("- vm", "1: found a list; expected a mapping of qmp, listen, web, vm, limits, otel, log"),
         ("5", "1: found the number 5; expected a mapping of qmp, "),
         ("\nvm: []", "2: vm: found a list; expected a mapping of grace"),
         ("vm: 5m", "1: vm: found '5m'; expected a mapping of grace"),

@@ -1,0 +1,131 @@
+"""A bounded queue whose items are exported in batches, by a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from qmp_exporter.telemetry.otel.health import Health
+
+
+if TYPE_CHECKING:
+    from qmp_exporter.config.otel import Signal
+    from qmp_exporter.telemetry.otel.counts import Counts
+    from qmp_exporter.telemetry.otel.exporters import Way
+
+T = TypeVar("T")
+
+
+class Batch(Generic[T]):
+    """Takes items without waiting for anything, and exports them.
+
+    Where there is no room the oldest give way. What an export that has not ended when time is up
+    may still achieve is not known: its items are dropped.
+
+    Args:
+        what: is exported: ``traces`` or ``logs``.
+        way: where it goes.
+        signal: the limits.
+        counts: of the signal.
+    """
+
+    def __init__(self, what: str, way: Way[T], signal: Signal, counts: Counts) -> None:
+        self._way = way
+        self._counts = counts
+        self._health = Health(what, way.name, counts)
+        self._room = signal.queue
+        self._size = signal.batch
+        self._delay = signal.delay
+        self._queue: deque[T] = deque()
+        self._sending = 0
+        self._enough = signal.batch if signal.delay else 1
+        self._hurried = False
+        self._ending = False
+        self._over = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"qmp-exporter-{what}", daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Take an item, in microseconds; after the end it is dropped."""
+        gone = None
+        with self._changed:
+            self._counts.receive()
+            if self._ending:
+                self._counts.drop()
+                return
+            if len(self._queue) >= self._room:
+                gone = self._queue.popleft()
+                self._counts.drop()
+            self._queue.append(item)
+            if len(self._queue) in (1, self._enough):
+                self._changed.notify_all()
+        del gone  # not earlier: with much on it, that takes its time
+
+    def flush(self, timeout: float) -> bool:
+        """Export what waits now; return whether that was done within so many seconds."""
+        deadline = monotonic() + timeout
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+            return self._changed.wait_for(
+                lambda: not self._queue and not self._sending, deadline - monotonic()
+            )
+
+    def end(self) -> None:
+        """Take nothing more, and export what waits as soon as can be."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+
+    def close(self, deadline: float) -> int:
+        """Wait until all is exported, then give up the rest; return how many items that were.
+
+        Args:
+            deadline: monotonic seconds.
+        """
+        self.end()
+        self._thread.join(max(0.0, deadline - monotonic()))
+        with self._changed:
+            left = len(self._queue) + self._sending
+            self._over = True
+            self._queue.clear()
+            self._sending = 0
+            self._counts.drop(left)
+        if self._thread.is_alive():
+            # In a thread: it may wait for the export that hangs.
+            threading.Thread(target=self._way.close, daemon=True).start()
+        return left
+
+    def _run(self) -> None:
+        while batch := self._next():
+            failed, reason = self._way.send(batch)
+            with self._changed:
+                if self._over:
+                    return
+                self._counts.sent(len(batch) - failed, failed)
+                self._sending = 0
+                self._changed.notify_all()
+            if reason:
+                self._health.failed(reason)
+            else:
+                self._health.well()
+        if not self._over:
+            self._way.close()
+
+    def _next(self) -> list[T]:
+        """Wait for the next batch and return it; an empty one at the end."""
+        with self._changed:
+            while not self._queue:
+                self._hurried = False
+                if self._ending:
+                    return []
+                self._changed.wait()
+            self._changed.wait_for(
+                lambda: len(self._queue) >= self._enough or self._hurried or self._ending,
+                self._delay,
+            )
+            self._sending = min(self._size, len(self._queue))
+            return [self._queue.popleft() for _ in range(self._sending)]

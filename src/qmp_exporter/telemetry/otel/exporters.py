@@ -1,0 +1,230 @@
+"""The SDK's exporters, made from our settings, and what became of what they were to send.
+
+Private members of opentelemetry 1.45 that this relies on: the argument ``_transport`` of the
+exporters over HTTP, which takes the transport; their member ``_metrics``, which is told why an
+export failed; the classes of ``opentelemetry.exporter.http.transport``. A test fails when one is
+missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from opentelemetry.exporter.http.transport._requests import (
+    RequestsHTTPResult,
+    RequestsHTTPTransport,
+)
+from opentelemetry.exporter.otlp.common._exporter_metrics import ExportResult
+from opentelemetry.exporter.otlp.common.http import Compression
+
+from qmp_exporter.telemetry.otel.reasons import reason_of
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from opentelemetry.exporter.http.transport._base import BaseHTTPResult
+
+    from qmp_exporter.config.otel import Metrics, Signal
+    from qmp_exporter.config.otlp import Otlp
+
+
+T = TypeVar("T")
+
+OURS: Final = "OTEL_EXPORTER_OTLP_"
+"""Variables that the exporters would read a second time, and not all as we do."""
+
+_CLASSES: Final = {
+    "traces": ("trace_exporter", "OTLPSpanExporter"),
+    "logs": ("_log_exporter", "OTLPLogExporter"),
+    "metrics": ("metric_exporter", "OTLPMetricExporter"),
+}
+_REDIRECTS: Final = range(300, 400)
+
+log = logging.getLogger(__name__)
+
+
+class Way(Generic[T]):
+    """A way out: an exporter of the SDK.
+
+    Args:
+        exporter: which.
+        name: where it goes, for people.
+    """
+
+    def __init__(self, exporter: Any, name: str) -> None:
+        self.name = name
+        self._exporter = exporter
+        self._recorder = exporter._metrics = _Recorder()  # noqa: SLF001 - see above
+        self._closed = False
+
+    def send(self, batch: Sequence[T]) -> tuple[int, str]:
+        """Export a batch; return how many items of it were not taken, and why."""
+        self._recorder.last = ExportResult()
+        try:
+            if self._exporter.export(batch).name == "SUCCESS":
+                return 0, ""
+        except Exception as err:  # noqa: BLE001 - whatever it is, the next one may do
+            return len(batch), reason_of(err)
+        last = self._recorder.last
+        status: Any = next(iter((last.error_attrs or {}).values()), None)
+        return len(batch), reason_of(last.error, status)
+
+    def close(self) -> None:
+        """Let go of connections, and stop trying again."""
+        if not self._closed:
+            self._closed = True
+            self._exporter.shutdown()
+
+
+class _Recorder:
+    """Stands where the SDK would measure its exports, and keeps what became of the last one."""
+
+    def __init__(self) -> None:
+        self.last = ExportResult()
+
+    @contextmanager
+    def export_operation(self, num_items: int) -> Iterator[ExportResult]:  # noqa: ARG002
+        self.last = ExportResult()
+        yield self.last
+
+
+class RedirectedError(Exception):
+    """A collector sent us elsewhere, with our telemetry, which is for the user to decide."""
+
+
+class Transport(RequestsHTTPTransport):
+    """HTTP as the SDK does it, but for two things.
+
+    ``REQUESTS_CA_BUNDLE`` does not come before a certificate that was set, and a redirect, which
+    the SDK takes for success, is a failure.
+    """
+
+    def __init__(self, otlp: Otlp) -> None:
+        cert = (otlp.client_certificate, otlp.client_key) if otlp.client_key else None
+        super().__init__(
+            verify=otlp.certificate or True, cert=cert or otlp.client_certificate or None
+        )
+        if otlp.certificate:
+            self._session.verify = otlp.certificate
+
+    def request(self, method: str, url: str, **more: Any) -> BaseHTTPResult:
+        """Send a request."""
+        try:
+            response = self._session.request(
+                method, url, allow_redirects=False, verify=self._session.verify, **more
+            )
+        except Exception as err:  # noqa: BLE001 - the SDK decides on it
+            return RequestsHTTPResult(error=err)
+        if response.status_code in _REDIRECTS:
+            where = response.headers.get("location", "nowhere")
+            return RequestsHTTPResult(
+                error=RedirectedError(f"{response.status_code}, redirected to {where}")
+            )
+        return RequestsHTTPResult(response.status_code, response.reason, response=response)
+
+
+def ways(what: str, found: Signal | Metrics, **options: Any) -> list[Way[Any]]:
+    """Return the ways out of a signal.
+
+    Args:
+        what: ``traces``, ``logs`` or ``metrics``.
+        found: its settings.
+        options: of the SDK's exporters.
+    """
+    take_over()
+    made: list[Way[Any]] = []
+    for name in found.exporters:
+        if name == "console":
+            made.append(Way(_console(what), "stdout"))
+        elif found.otlp is not None:
+            timeout = min(found.otlp.timeout, found.timeout)
+            with _alone():
+                make = _grpc if found.otlp.protocol == "grpc" else _http
+                made.append(Way(make(what, found.otlp, timeout, options), found.otlp.shown))
+    return made
+
+
+def _http(what: str, otlp: Otlp, timeout: float, options: dict[str, Any]) -> Any:
+    return _exporter("http", what)(
+        endpoint=otlp.endpoint,
+        headers=dict(otlp.headers),
+        timeout=timeout,
+        compression=Compression(otlp.compression),
+        _transport=Transport(otlp),
+        **options,
+    )
+
+
+def _grpc(what: str, otlp: Otlp, timeout: float, options: dict[str, Any]) -> Any:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its library writes to stderr by itself
+    grpc: Any = import_module("grpc")  # an extra
+    credentials = None
+    if otlp.secure:
+        credentials = grpc.ssl_channel_credentials(
+            *map(_content, (otlp.certificate, otlp.client_key, otlp.client_certificate))
+        )
+    compressions = {"none": "NoCompression", "gzip": "Gzip", "deflate": "Deflate"}
+    return _exporter("grpc", what)(
+        endpoint=otlp.endpoint,
+        insecure=not otlp.secure,
+        credentials=credentials,
+        headers=otlp.headers,
+        timeout=timeout,
+        compression=getattr(grpc.Compression, compressions[otlp.compression]),
+        **options,
+    )
+
+
+def _exporter(protocol: str, what: str) -> Any:
+    """Return a class, whose module is imported only if it is used: each takes its time."""
+    module, name = _CLASSES[what]
+    return getattr(import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}"), name)
+
+
+def _content(path: str) -> bytes | None:
+    return Path(path).read_bytes() if path else None
+
+
+def _console(what: str) -> Any:
+    from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415
+
+    makers = {
+        "traces": ConsoleSpanExporter,
+        "logs": ConsoleLogRecordExporter,
+        "metrics": ConsoleMetricExporter,
+    }
+    return makers[what](out=sys.stdout, formatter=lambda item: f"{item.to_json(indent=None)}\n")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hide variables from the SDK that are in the settings already."""
+    hidden = {name: text for name, text in os.environ.items() if name.startswith(OURS)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+class _Relay(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log.debug("%s", record.getMessage())
+
+
+def take_over() -> None:
+    """Keep what the SDK's exporters log of each attempt for those who debug; we tell the rest."""
+    theirs = logging.getLogger("opentelemetry.exporter")
+    if theirs.propagate:
+        theirs.propagate = False
+        theirs.addHandler(_Relay())

@@ -1,0 +1,88 @@
+"""Who spans and log records are of: the VM, which is watched, and not the exporter.
+
+Names are those of open-telemetry/semantic-conventions, ``qemu.*`` is ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.sdk.resources import (
+    HOST_ARCH,
+    HOST_ID,
+    HOST_NAME,
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    TELEMETRY_SDK_LANGUAGE,
+    TELEMETRY_SDK_NAME,
+    TELEMETRY_SDK_VERSION,
+    Resource,
+)
+from opentelemetry.sdk.version import __version__ as sdk_version
+
+from qmp_exporter import __version__
+
+
+if TYPE_CHECKING:
+    from qmp_exporter.config.otel import Otel
+    from qmp_exporter.model.inputs import Identity
+
+
+ARCHITECTURES: Final = {
+    "aarch64": "arm64",
+    "arm": "arm32",
+    "i386": "x86",
+    "ppc": "ppc32",
+    "x86_64": "amd64",
+}
+"""QEMU's words (qapi/machine.json, SysEmuTarget) to those of ``host.arch``; the rest are alike."""
+
+_SDK: Final = {
+    TELEMETRY_SDK_LANGUAGE: "python",
+    TELEMETRY_SDK_NAME: "opentelemetry",
+    TELEMETRY_SDK_VERSION: sdk_version,
+}
+
+
+class HashedResource(Resource):
+    """A resource whose hash, which is asked for with each item of a batch, is computed once."""
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
+
+
+def of_vm(otel: Otel, identity: Identity, vm: str) -> Resource:
+    """Return the resource of a VM.
+
+    Args:
+        otel: the settings.
+        identity: of the VM.
+        vm: its label.
+    """
+    known = {
+        HOST_ID: identity.uuid,
+        HOST_NAME: identity.name or vm,
+        HOST_ARCH: ARCHITECTURES.get(identity.arch, identity.arch),
+        SERVICE_NAME: otel.service or "qemu",
+        SERVICE_INSTANCE_ID: identity.uuid or vm,
+        "qemu.vm": vm,
+        "qemu.version": identity.qemu_version,
+    }
+    return _resource(otel, known)
+
+
+def of_exporter(otel: Otel) -> Resource:
+    """Return the resource of the exporter itself, for the metrics of all VMs."""
+    return _resource(
+        otel, {SERVICE_NAME: otel.service or "qmp-exporter", SERVICE_VERSION: __version__}
+    )
+
+
+def _resource(otel: Otel, known: dict[str, str]) -> Resource:
+    told = {key: value for key, value in known.items() if value}
+    return HashedResource({**dict(otel.attributes), **_SDK, **told})
