@@ -51,10 +51,9 @@ from qmp_exporter.web import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmp_exporter.config.otel import Otel
     from qmp_exporter.config.settings import Settings
+    from qmp_exporter.otel import OpenTelemetry
     from qmp_exporter.sinks import Sink
-    from qmp_exporter.telemetry.otel.providers import Providers
     from qmp_exporter.web.security import Security
 
 
@@ -119,13 +118,16 @@ class App:
         self.metrics = MetricsSink(self._overflowed, settings.label_sets)
         self.page = PageSink()
         seen = settings.page and settings.telemetry_path != "/"
-        self.otel = self._providers(settings.otel) if settings.otel else None
+        self.otel = self._otel(settings)
         self._lines = Lines(sys.stdout.fileno()) if settings.log_events else None
-        self.sinks: tuple[Sink, ...] = (
+        possible: tuple[Sink | None, ...] = (
+            self.otel and self.otel.spans,  # first: it tells the others where in a trace they are
             self.metrics,
-            *((self._log_sink(self._lines),) if self._lines else ()),
-            *((self.page,) if seen else ()),
+            self.otel and self.otel.records,
+            self._log_sink(self._lines) if self._lines else None,
+            self.page if seen else None,
         )
+        self.sinks = tuple(sink for sink in possible if sink is not None)
         self.pipeline = Pipeline(self.sinks, self.own, self.metrics.decode_error)
         self.table = UnixTable()
         self._order, self._turns = Order(), Turns()
@@ -201,22 +203,13 @@ class App:
         except BaseExceptionGroup as group:
             raise first(group) from group
         finally:
-            await asyncio.gather(self.server.stop(), self._stop_exporting())
+            await asyncio.gather(
+                self.server.stop(), *((self.otel.stop(),) if self.otel is not None else ())
+            )
             if self._lines is not None:
                 await asyncio.to_thread(self._lines.close, FLUSH)
             # Not before: the signal would end us at once, and whoever still gets an answer.
             loop.remove_signal_handler(signal.SIGHUP)
-
-    async def _stop_exporting(self) -> None:
-        """End what is under way, and export what there is of it."""
-        if self.otel is None:
-            return
-        for sink in self.sinks:
-            try:
-                getattr(sink, "close", lambda: None)()
-            except Exception:
-                log.exception("the sink %s failed", sink.name)
-        await asyncio.to_thread(self.otel.close, self._begun.otel_shutdown_timeout)
 
     async def reload(self) -> None:
         """Read the configuration again, and do what it says; unchanged connections stay.
@@ -301,13 +294,13 @@ class App:
         allowed = Bucket(1 / rate, rate * BURST).take if rate else lambda: True
         return LogSink(lines.write, allowed, dropped)
 
-    def _providers(self, otel: Otel) -> Providers:
+    def _otel(self, settings: Settings) -> OpenTelemetry | None:
+        if settings.otel is None:
+            return None
         # Imported here: OpenTelemetry is large, and most exporters do without.
-        from qmp_exporter.telemetry.otel.providers import Providers  # noqa: PLC0415
+        from qmp_exporter.otel import OpenTelemetry  # noqa: PLC0415
 
-        for remark in otel.remarks:
-            log.warning("%s", remark)
-        return Providers(otel, self.own)
+        return OpenTelemetry(settings.otel, settings, self.own, self._overflowed)
 
     def _security(self, path: str) -> Security | None:
         if not path:
@@ -332,6 +325,8 @@ class App:
             try:
                 self.supervisor.tick(now)
                 self.page.tick(now)
+                if self.otel is not None:
+                    self.otel.tick(now)
                 self._tell_service(now)
             except Exception:
                 log.exception("a fault of the exporter")

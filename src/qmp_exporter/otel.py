@@ -1,0 +1,77 @@
+"""OpenTelemetry, put together: the providers, and the sinks that use them.
+
+Imported only where something is exported: it is large, and most exporters do without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from qmp_exporter.sinks.attributes import describing
+from qmp_exporter.sinks.records import RecordsSink
+from qmp_exporter.sinks.spans import SpansSink
+from qmp_exporter.telemetry.otel.providers import Providers
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmp_exporter.config.otel import Otel
+    from qmp_exporter.config.settings import Settings
+    from qmp_exporter.telemetry.self_metrics import SelfMetrics
+
+
+log = logging.getLogger(__name__)
+
+
+class OpenTelemetry:
+    """What is exported, by its sinks.
+
+    Args:
+        otel: what, and how.
+        settings: of the exporter.
+        own: the exporter's own metrics.
+        overflowed: called with what has too many rows to be shown.
+
+    Attributes:
+        providers: of tracers and loggers.
+        spans: to come before all other sinks; none where no spans are exported.
+        records: to come after it; none where no log records are exported.
+    """
+
+    def __init__(
+        self, otel: Otel, settings: Settings, own: SelfMetrics, overflowed: Callable[[str], None]
+    ) -> None:
+        for remark in otel.remarks:
+            log.warning("%s", remark)
+        self._timeout = settings.otel_shutdown_timeout
+        self.providers = Providers(otel, own)
+        describe = describing(addresses=settings.otel_client_addresses)
+        self.spans = self.records = None
+        if self.providers.traces:
+            events = settings.otel_events != "log"
+            self.spans = SpansSink(
+                self.providers.tracer, describe, events=events, crowded=overflowed
+            )
+        if self.providers.logs and settings.otel_events != "span":
+            self.records = RecordsSink(self.providers.logger, describe)
+        own.preset(
+            "qmp_exporter_sink_errors_total",
+            [sink.name for sink in (self.spans, self.records) if sink is not None],
+        )
+
+    def tick(self, now: float) -> None:
+        """End what has lasted long enough; ``now`` in monotonic seconds."""
+        if self.spans is not None:
+            self.spans.tick(now)
+
+    async def stop(self) -> None:
+        """End what is under way, and export what there is, for a limited time."""
+        try:
+            if self.spans is not None:
+                self.spans.close()
+        except Exception:
+            log.exception("what is under way cannot be ended")
+        await asyncio.to_thread(self.providers.close, self._timeout)
