@@ -98,7 +98,8 @@ def ready(at: float = 0.0) -> Link:
 def connected(at: float = 0.0, **changed: Any) -> Link:
     """Return a connection established at second ``at`` with `IDENTITY`, changed."""
     identity = msgspec.structs.replace(IDENTITY, **changed)
-    return Link(TargetState.CONNECTED, START + at, BOOT + at, identity)
+    time = START + at
+    return Link(TargetState.CONNECTED, time, BOOT + at, identity, dialled=time)
 
 
 def lost(at: float = 0.0) -> Link:
