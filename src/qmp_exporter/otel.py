@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qmp_exporter.sinks.attributes import describing
 from qmp_exporter.sinks.records import RecordsSink
@@ -18,8 +18,11 @@ from qmp_exporter.telemetry.otel.providers import Providers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.sdk._logs import Logger
+
     from qmp_exporter.config.otel import Otel
     from qmp_exporter.config.settings import Settings
+    from qmp_exporter.model.inputs import Identity
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
 
@@ -56,7 +59,8 @@ class OpenTelemetry:
                 self.providers.tracer, describe, events=events, crowded=overflowed
             )
         if self.providers.logs and settings.otel_events != "span":
-            self.records = RecordsSink(self.providers.logger, describe)
+            logger = cast("Callable[[Identity, str], Logger]", self.providers.logger)
+            self.records = RecordsSink(logger, describe)
         own.preset(
             "qmp_exporter_sink_errors_total",
             [sink.name for sink in (self.spans, self.records) if sink is not None],

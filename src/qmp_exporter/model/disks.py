@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -105,6 +106,7 @@ def disks(reply: BlockDevices, time: float, asked: float, *, running: bool) -> D
     return Disks(nodes, status, tuple(quorums), time, asked)
 
 
+@lru_cache(maxsize=1024)
 def _name(device: str, path: str, node: str) -> str:
     named = device or _id(path)
     if not named and not node.startswith("#"):  # '#block123' changes at every start

@@ -36,12 +36,14 @@ from qmp_exporter.model.replies import MigrationInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from qmp_exporter.catalog.spec import Operation
     from qmp_exporter.model.vm import VM, Step
 
 
 _CONNECT: Final[Key] = (CONNECT.name, "")
+_GATHERING: Final = tuple((operation.name, "") for operation in OPERATIONS if operation.gathers)
 
 
 def follow(
@@ -56,17 +58,19 @@ def follow(
         step: what it made of the VM.
     """
     vm = step.vm
+    draft = Draft(known, given.now, vm)
+    event = given if isinstance(given, Event) else None
+    if event is not None:
+        draft.explain(event)
+        if vm is before and not step.changes and event.spec.operation is None:
+            _note(draft, event, frozenset())  # most events of a flood are like that
+            return draft.closed(vm.asked)
     was = _keys(before)
     now = was if vm is before else _keys(vm)
-    draft = Draft(known, given.now, vm)
-    if isinstance(given, Event):
-        draft.explain(given)
     for key, operation in now.items():
         if key not in was and key not in draft.spans:
             _begin(draft, key, operation, given, vm)
-    noted = None
-    if isinstance(given, Event):
-        noted = _note(draft, given, was.keys() ^ now.keys())
+    noted = _note(draft, event, was.keys() ^ now.keys()) if event is not None else None
     _tell(draft, given, step, noted)
     for key in _over(draft, given, step, was.keys() - now.keys(), now):
         unseen = isinstance(given, Reply) or (isinstance(given, Link) and given.read)
@@ -132,7 +136,7 @@ def _claims(event: Event, key: Key) -> bool:
     return operation is not None and operation.name == key[0] and key[1].startswith(event.key)
 
 
-def _note(draft: Draft, event: Event, changed: set[Key]) -> Key:
+def _note(draft: Draft, event: Event, changed: AbstractSet[Key]) -> Key:
     """Put an event on the span that it belongs to; return that one's key.
 
     Args:
@@ -146,13 +150,12 @@ def _note(draft: Draft, event: Event, changed: set[Key]) -> Key:
         draft.begin(whole, "", part.time if part else event.time, caused=True)
         if part is None:
             draft.tell((whole.name, ""), {RESUMED: True})
-    claimed = [key for key in draft.spans if _claims(event, key)]
+    claimed = [key for key in draft.spans if _claims(event, key)] if whole is not None else []
     if whole is not None and event.key and not claimed:
         draft.crowd(whole)
     # Of several that look the same: what began or ended now, else what nothing is known of.
     claimed.sort(key=lambda key: (key not in changed, AUTH in draft.spans[key].attributes))
-    gathering = ((op.name, "") for op in OPERATIONS if op.gathers)
-    key = next((key for key in (*claimed, *gathering) if key in draft.spans), THE_ACTIVITY)
+    key = next((key for key in (*claimed, *_GATHERING) if key in draft.spans), THE_ACTIVITY)
     draft.note(key, event)
     if event.spec.tells is not None:
         draft.tell_of(key, event.spec.tells, event.data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -44,26 +44,42 @@ _ODD: Final = re.compile(r"[^a-z0-9_]")
 _LONGEST_NAME: Final = 64
 
 
-def describing(*, addresses: bool) -> Describe:
+def describing(*, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MAX_TEXT) -> Describe:
     """Return a function from an event and its VM to the event's attributes.
 
     It is asked once for each sink: what it told last it tells again.
 
     Args:
         addresses: whether the addresses of clients are told.
+        most: attributes of an event, if less than usual.
+        longest: characters of a text, if less than usual.
     """
+    most, longest = min(most, MAX_ATTRIBUTES), min(longest, MAX_TEXT)
     last: Event | None = None
     told: Attributes = {}
+
+    def flatten(prefix: str, data: dict[str, Any], depth: int) -> None:
+        for key, value in data.items():
+            name = f"{prefix}.{_word(key)}"
+            if isinstance(value, dict) and depth > 1:
+                flatten(name, value, depth - 1)
+            elif len(told) < most:
+                found = plain(value, longest)
+                if found is not None and found != "":
+                    told[name] = found
 
     def describe(event: Event, vm: VM) -> Attributes:
         nonlocal last, told
         if event is not last:
-            found = dict(_flat(data_of(event.line, addresses=addresses)))
-            # What the metrics call it comes after, so that both can be joined.
-            found |= {name: of(event.data, vm) for name, of in _LABELS[event.spec.name]}
+            last, told = event, {}
             if failure := event.data.failure:
-                found[ERROR_TYPE] = failure
-            last, told = event, found
+                told[ERROR_TYPE] = failure
+            # As the metrics call it, so that both can be joined; then all that QEMU says.
+            for name, of in _LABELS[event.spec.name]:
+                told[name] = of(event.data, vm)
+            named = dict(told)
+            flatten("qemu", data_of(event.line, addresses=addresses), MAX_DEPTH)
+            told |= named
         return told
 
     return describe
@@ -87,47 +103,23 @@ def nanoseconds(seconds: float) -> int:
     return round(seconds * 1e6) * 1000
 
 
-def plain(value: object) -> Value | None:
+def plain(value: object, longest: int = MAX_TEXT) -> Value | None:
     """Return a value as an attribute takes it; none for what has nothing to tell."""
-    match value:
-        case bool() | float():
-            return value
-        case int():
-            return value if value in _INT64 else str(value)
-        case str():
-            return value[:MAX_TEXT].encode("utf-8", "replace").decode()
-        case None:
-            return None
-        case _:
-            return plain(json.dumps(value))
+    if isinstance(value, str):
+        if len(value) <= longest and value.isascii():
+            return str(value)  # no member of an enumeration
+        return value[:longest].encode("utf-8", "replace").decode()
+    if isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if value in _INT64 else str(value)
+    return None if value is None else plain(json.dumps(value), longest)
 
 
 @lru_cache(maxsize=1024)
 def _word(text: str) -> str:
     """Return a name of QEMU's as a part of a name of OpenTelemetry's."""
     return _ODD.sub("_", text[:_LONGEST_NAME].lower())
-
-
-def _flat(data: dict[str, Any]) -> Iterator[tuple[str, Value]]:
-    """Yield the members of ``data``, and of what is in it, as attributes."""
-    left = MAX_ATTRIBUTES
-    for name, value in _members("qemu", data, MAX_DEPTH):
-        found = plain(value)
-        if found is None or found == "":
-            continue
-        if not left:
-            return
-        left -= 1
-        yield name, found
-
-
-def _members(prefix: str, data: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
-    for key, value in data.items():
-        name = f"{prefix}.{_word(key)}"
-        if isinstance(value, dict) and depth > 1:
-            yield from _members(name, value, depth - 1)
-        else:
-            yield name, value
 
 
 _LABELS: Final = {

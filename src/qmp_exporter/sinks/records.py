@@ -6,9 +6,10 @@ It is imported only where log records are exported, as OpenTelemetry is large.
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry._logs import SeverityNumber
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.sdk._logs import LogRecordLimits, ReadWriteLogRecord
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
@@ -22,8 +23,8 @@ from qmp_exporter.sinks.details import details
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry._logs import Logger
     from opentelemetry.context import Context
+    from opentelemetry.sdk._logs import Logger
 
     from qmp_exporter.model.inputs import Identity, Input
     from qmp_exporter.model.vm import VM, Step
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 
 
 _DETAILS: Final = {spec.name: details(spec) for spec in (*EVENTS, UNCATALOGUED)}
+
+
+class _Record(ReadWriteLogRecord):
+    """A record whose attributes are within all limits, so that the SDK need not look at them."""
+
+    def __post_init__(self) -> None:
+        pass
 
 
 class RecordsSink:
@@ -47,6 +55,7 @@ class RecordsSink:
         self._logger = logger
         self._describe = describe
         self._vms: dict[str, tuple[Identity, Logger]] = {}
+        self._limits = LogRecordLimits()  # once: it reads the environment
         self._last: tuple[Trace, Context] | None = None
 
     def add(self, vm: str, state: VM = NOBODY) -> None:
@@ -61,7 +70,7 @@ class RecordsSink:
         if known is None or known[0] != identity:
             known = self._vms[vm] = identity, self._logger(identity, vm)
         told = _DETAILS[given.spec.name](given.data, step.vm)
-        known[1].emit(
+        record = LogRecord(
             timestamp=nanoseconds(given.time),
             observed_timestamp=nanoseconds(time()),
             context=self._context(trace) if trace else None,
@@ -70,6 +79,9 @@ class RecordsSink:
             attributes=self._describe(given, step.vm),
             event_name=name_of(given),
         )
+        logger = known[1]
+        ready: Any = _Record(record, logger.resource, logger.instrumentation_scope, self._limits)
+        logger.emit(ready)
 
     def rename(self, old: str, new: str) -> None:
         """Go on under another name: the next record has a logger of that name."""
