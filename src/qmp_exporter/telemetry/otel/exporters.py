@@ -1,9 +1,9 @@
 """The SDK's exporters, made from our settings, and what became of what they were to send.
 
-Private members of opentelemetry 1.45 that this relies on: the argument ``_transport`` of the
-exporters over HTTP, which takes the transport; their member ``_metrics``, which is told why an
-export failed; the classes of ``opentelemetry.exporter.http.transport``. A test fails when one is
-missing.
+Private members of opentelemetry 1.45 that this and outcome.py rely on: the argument ``_transport``
+of the exporters over HTTP, and ``RequestsHTTPTransport``, which it takes; the member ``_metrics``
+of all over OTLP, which is told why an export failed; of those over gRPC,
+``_initialize_channel_and_stub`` and ``_client``. A test fails when one is missing.
 """
 
 from __future__ import annotations
@@ -16,20 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from opentelemetry.exporter.http.transport._requests import (
-    RequestsHTTPResult,
-    RequestsHTTPTransport,
-)
-from opentelemetry.exporter.otlp.common._exporter_metrics import ExportResult
 from opentelemetry.exporter.otlp.common.http import Compression
 
+from qmp_exporter.telemetry.otel.outcome import Outcome, Transport, watch
 from qmp_exporter.telemetry.otel.reasons import reason_of
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from opentelemetry.exporter.http.transport._base import BaseHTTPResult
 
     from qmp_exporter.config.otel import Metrics, Signal
     from qmp_exporter.config.otlp import Otlp
@@ -45,7 +39,6 @@ _CLASSES: Final = {
     "logs": ("_log_exporter", "OTLPLogExporter"),
     "metrics": ("metric_exporter", "OTLPMetricExporter"),
 }
-_REDIRECTS: Final = range(300, 400)
 
 log = logging.getLogger(__name__)
 
@@ -56,78 +49,32 @@ class Way(Generic[T]):
     Args:
         exporter: which.
         name: where it goes, for people.
+        outcome: what it tells of its exports.
     """
 
-    def __init__(self, exporter: Any, name: str) -> None:
+    def __init__(self, exporter: Any, name: str, outcome: Outcome) -> None:
         self.name = name
         self._exporter = exporter
-        self._recorder = exporter._metrics = _Recorder()  # noqa: SLF001 - see above
+        self._outcome = outcome
         self._closed = False
 
     def send(self, batch: Sequence[T]) -> tuple[int, str]:
         """Export a batch; return how many items of it were not taken, and why."""
-        self._recorder.last = ExportResult()
+        self._outcome.begin()
         try:
-            if self._exporter.export(batch).name == "SUCCESS":
-                return 0, ""
+            successful = self._exporter.export(batch).name == "SUCCESS"
         except Exception as err:  # noqa: BLE001 - whatever it is, the next one may do
             return len(batch), reason_of(err)
-        last = self._recorder.last
-        status: Any = next(iter((last.error_attrs or {}).values()), None)
-        return len(batch), reason_of(last.error, status)
+        if not successful:
+            return len(batch), self._outcome.reason
+        number, reason = self._outcome.rejected
+        return min(number, len(batch)), reason
 
     def close(self) -> None:
         """Let go of connections, and stop trying again."""
         if not self._closed:
             self._closed = True
             self._exporter.shutdown()
-
-
-class _Recorder:
-    """Stands where the SDK would measure its exports, and keeps what became of the last one."""
-
-    def __init__(self) -> None:
-        self.last = ExportResult()
-
-    @contextmanager
-    def export_operation(self, num_items: int) -> Iterator[ExportResult]:  # noqa: ARG002
-        self.last = ExportResult()
-        yield self.last
-
-
-class RedirectedError(Exception):
-    """A collector sent us elsewhere, with our telemetry, which is for the user to decide."""
-
-
-class Transport(RequestsHTTPTransport):
-    """HTTP as the SDK does it, but for two things.
-
-    ``REQUESTS_CA_BUNDLE`` does not come before a certificate that was set, and a redirect, which
-    the SDK takes for success, is a failure.
-    """
-
-    def __init__(self, otlp: Otlp) -> None:
-        cert = (otlp.client_certificate, otlp.client_key) if otlp.client_key else None
-        super().__init__(
-            verify=otlp.certificate or True, cert=cert or otlp.client_certificate or None
-        )
-        if otlp.certificate:
-            self._session.verify = otlp.certificate
-
-    def request(self, method: str, url: str, **more: Any) -> BaseHTTPResult:
-        """Send a request."""
-        try:
-            response = self._session.request(
-                method, url, allow_redirects=False, verify=self._session.verify, **more
-            )
-        except Exception as err:  # noqa: BLE001 - the SDK decides on it
-            return RequestsHTTPResult(error=err)
-        if response.status_code in _REDIRECTS:
-            where = response.headers.get("location", "nowhere")
-            return RequestsHTTPResult(
-                error=RedirectedError(f"{response.status_code}, redirected to {where}")
-            )
-        return RequestsHTTPResult(response.status_code, response.reason, response=response)
 
 
 def ways(what: str, found: Signal | Metrics, **options: Any) -> list[Way[Any]]:
@@ -141,28 +88,32 @@ def ways(what: str, found: Signal | Metrics, **options: Any) -> list[Way[Any]]:
     take_over()
     made: list[Way[Any]] = []
     for name in found.exporters:
+        outcome = Outcome(what)
         if name == "console":
-            made.append(Way(_console(what), "stdout"))
+            made.append(Way(_console(what), "stdout", outcome))
         elif found.otlp is not None:
+            make = _grpc if found.otlp.protocol == "grpc" else _http
             timeout = min(found.otlp.timeout, found.timeout)
             with _alone():
-                make = _grpc if found.otlp.protocol == "grpc" else _http
-                made.append(Way(make(what, found.otlp, timeout, options), found.otlp.shown))
+                exporter = make(what, found.otlp, timeout, outcome, options)
+            made.append(Way(exporter, found.otlp.shown, outcome))
     return made
 
 
-def _http(what: str, otlp: Otlp, timeout: float, options: dict[str, Any]) -> Any:
-    return _exporter("http", what)(
+def _http(what: str, otlp: Otlp, timeout: float, outcome: Outcome, options: dict[str, Any]) -> Any:
+    exporter = _exporter("http", what)(
         endpoint=otlp.endpoint,
         headers=dict(otlp.headers),
         timeout=timeout,
         compression=Compression(otlp.compression),
-        _transport=Transport(otlp),
+        _transport=Transport(otlp, outcome),
         **options,
     )
+    exporter._metrics = outcome  # noqa: SLF001 - see above
+    return exporter
 
 
-def _grpc(what: str, otlp: Otlp, timeout: float, options: dict[str, Any]) -> Any:
+def _grpc(what: str, otlp: Otlp, timeout: float, outcome: Outcome, options: dict[str, Any]) -> Any:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its library writes to stderr by itself
     grpc: Any = import_module("grpc")  # an extra
     credentials = None
@@ -171,7 +122,7 @@ def _grpc(what: str, otlp: Otlp, timeout: float, options: dict[str, Any]) -> Any
             *map(_content, (otlp.certificate, otlp.client_key, otlp.client_certificate))
         )
     compressions = {"none": "NoCompression", "gzip": "Gzip", "deflate": "Deflate"}
-    return _exporter("grpc", what)(
+    exporter = _exporter("grpc", what)(
         endpoint=otlp.endpoint,
         insecure=not otlp.secure,
         credentials=credentials,
@@ -180,6 +131,9 @@ def _grpc(what: str, otlp: Otlp, timeout: float, options: dict[str, Any]) -> Any
         compression=getattr(grpc.Compression, compressions[otlp.compression]),
         **options,
     )
+    exporter._metrics = outcome  # noqa: SLF001 - see above
+    watch(exporter, outcome)
+    return exporter
 
 
 def _exporter(protocol: str, what: str) -> Any:
