@@ -5,17 +5,25 @@ from __future__ import annotations
 import threading
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from qmp_exporter.telemetry.otel.health import Health
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmp_exporter.config.otel import Signal
     from qmp_exporter.telemetry.otel.counts import Counts
     from qmp_exporter.telemetry.otel.exporters import Way
 
 T = TypeVar("T")
+
+MOST_WAITING: Final = 16_384
+"""Weight of what may wait: events on spans have some 1 KiB each, and a span has up to 100."""
+
+MOST_SENT: Final = 4_096
+"""Weight of one export: a collector takes 4 MiB by gRPC, unless it is told to take more."""
 
 
 class Batch(Generic[T]):
@@ -29,16 +37,26 @@ class Batch(Generic[T]):
         way: where it goes.
         signal: the limits.
         counts: of the signal.
+        weigh: returns how much of the weight that may wait an item has.
     """
 
-    def __init__(self, what: str, way: Way[T], signal: Signal, counts: Counts) -> None:
+    def __init__(
+        self,
+        what: str,
+        way: Way[T],
+        signal: Signal,
+        counts: Counts,
+        weigh: Callable[[T], int] = lambda _: 1,
+    ) -> None:
         self._way = way
         self._counts = counts
         self._health = Health(what, way.name, counts)
         self._room = signal.queue
         self._size = signal.batch
         self._delay = signal.delay
-        self._queue: deque[T] = deque()
+        self._weigh = weigh
+        self._weight = 0
+        self._queue: deque[tuple[T, int]] = deque()
         self._sending = 0
         self._enough = signal.batch if signal.delay else 1
         self._hurried = False
@@ -50,17 +68,20 @@ class Batch(Generic[T]):
 
     def put(self, item: T) -> None:
         """Take an item, in microseconds; after the end it is dropped."""
-        gone = None
+        gone = []
+        weight = self._weigh(item)
         with self._changed:
             self._counts.receive()
             if self._ending:
                 self._counts.drop()
                 return
-            if len(self._queue) >= self._room:
-                gone = self._queue.popleft()
+            self._weight += weight
+            while self._queue and (len(self._queue) >= self._room or self._weight > MOST_WAITING):
+                gone.append(self._pop())
                 self._counts.drop()
-            self._queue.append(item)
-            if len(self._queue) in (1, self._enough):
+            self._queue.append((item, weight))
+            heavy = self._weight >= MOST_SENT > self._weight - weight
+            if heavy or len(self._queue) in (1, self._enough):
                 self._changed.notify_all()
         del gone  # not earlier: with much on it, that takes its time
 
@@ -92,6 +113,7 @@ class Batch(Generic[T]):
             left = len(self._queue) + self._sending
             self._over = True
             self._queue.clear()
+            self._weight = 0
             self._sending = 0
             self._counts.drop(left)
         if self._thread.is_alive():
@@ -124,8 +146,22 @@ class Batch(Generic[T]):
                     return []
                 self._changed.wait()
             self._changed.wait_for(
-                lambda: len(self._queue) >= self._enough or self._hurried or self._ending,
+                lambda: (
+                    len(self._queue) >= self._enough
+                    or self._weight >= MOST_SENT
+                    or self._hurried
+                    or self._ending
+                ),
                 self._delay,
             )
-            self._sending = min(self._size, len(self._queue))
-            return [self._queue.popleft() for _ in range(self._sending)]
+            least = self._weight - MOST_SENT
+            batch = [self._pop()]
+            while self._queue and len(batch) < self._size and self._weight > least:
+                batch.append(self._pop())
+            self._sending = len(batch)
+            return batch
+
+    def _pop(self) -> T:
+        item, weight = self._queue.popleft()
+        self._weight -= weight
+        return item

@@ -42,6 +42,8 @@ from qmp_exporter.telemetry.otel.resources import of_vm
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmp_exporter.config.otel import Otel, Signal
     from qmp_exporter.model.inputs import Identity
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
@@ -88,7 +90,7 @@ class Providers:
             tracers = TracerProvider(
                 _sampler(otel), Resource({}), shutdown_on_exit=False, span_limits=_span_limits(otel)
             )
-            for batch in self._batches("traces", otel.traces):
+            for batch in self._batches("traces", otel.traces, _weight):
                 tracers.add_span_processor(_Spans(batch))
             self._tracer = tracers.get_tracer(SCOPE, __version__)
         if otel.logs is not None:
@@ -142,9 +144,11 @@ class Providers:
             log.warning("not exported when time was up: %s", shown)
         self.parts.clear()
 
-    def _batches(self, signal: str, found: Signal) -> list[Batch[Any]]:
+    def _batches(
+        self, signal: str, found: Signal, weigh: Callable[[Any], int] = lambda _: 1
+    ) -> list[Batch[Any]]:
         counts = self.counted(signal)
-        made = [Batch(signal, way, found, counts) for way in ways(signal, found)]
+        made = [Batch(signal, way, found, counts, weigh) for way in ways(signal, found)]
         self.parts += [(signal, batch) for batch in made]
         return made
 
@@ -198,6 +202,10 @@ class _Records(LogRecordProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - as above
         """Do nothing."""
         return True
+
+
+def _weight(span: ReadableSpan) -> int:
+    return 1 + len(span.events)
 
 
 def _sampler(otel: Otel) -> Sampler:
