@@ -20,6 +20,7 @@ import msgspec
 from apart.process import Process, answer, apart
 from integration.exporter import Exporter
 from qmp_exporter.app import App
+from qmp_exporter.config.otel import read_otel
 from qmp_exporter.config.settings import Settings
 from qmp_exporter.discovery.pattern import Pattern
 from qmp_exporter.model.event import Event
@@ -28,7 +29,7 @@ from qmp_exporter.qmp.timing import Timing
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
@@ -106,6 +107,7 @@ async def exporting_apart(
     sockets: tuple[Path, ...] = (),
     globs: tuple[str, ...] = (),
     timing: Timing | None = None,
+    otel: Mapping[str, str] | None = None,
     **settings: object,
 ) -> AsyncIterator[Subject]:
     """Run an exporter; fail if it writes a traceback.
@@ -115,12 +117,14 @@ async def exporting_apart(
         sockets: monitors.
         globs: of monitors.
         timing: time limits towards them, by default those of a run in earnest.
+        otel: variables of OpenTelemetry.
         settings: others than the default ones.
     """
     given = {
         "sockets": [str(path) for path in sockets],
         "globs": globs,
         "timing": msgspec.to_builtins(timing or Timing()),
+        "otel": dict(otel or {}),
         "settings": settings,
     }
     async with apart("apart.exporter", log, json.dumps(given)) as process:
@@ -165,6 +169,7 @@ async def main() -> None:
         ("127.0.0.1:0",),
         patterns=tuple(Pattern(glob) for glob in given["globs"]),
         process_metrics=False,
+        otel=read_otel(given["otel"]),
         **given["settings"],
     )
     app = App(settings, timing=Timing(**given["timing"]))

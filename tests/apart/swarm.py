@@ -243,6 +243,37 @@ async def flood(path: str) -> None:
     _talk.append(asyncio.create_task(vm.monitor.flood(lines, sys.maxsize)))
 
 
+STORM: tuple[bytes, ...] = (
+    (
+        b'"BLOCK_IO_ERROR", "data": {"device": "ide0", "node-name": "n0", "operation": "read",'
+        b' "action": "report", "nospace": false, "reason": "Input/output error"}}'
+    ),
+    b'"RTC_CHANGE", "data": {"offset": 3}}',
+    b'"GUEST_PANICKED", "data": {"action": "run", "info": {"type": "hyper-v", "arg1": 30}}}',
+    b'"BALLOON_CHANGE", "data": {"actual": 944766976}}',
+    b'"MIGRATION_PASS", "data": {"pass": 7}}',
+)
+"""What a storm is of, in turn."""
+
+
+async def storm(path: str, rate: float, seconds: float) -> int:
+    """Let a VM send so many events a second, stamped as they are sent; return how many it sent."""
+    vm = Vm(Path(path))
+    await vm.open()
+    await vm.served()
+    began, sent = time.monotonic(), 0
+    while (passed := time.monotonic() - began) < seconds:
+        due = int(passed * rate) // len(STORM) * len(STORM) - sent
+        second, rest = divmod(time.time(), 1)
+        stamp = b'{"timestamp": {"seconds": %d, "microseconds": %d}, "event": '
+        stamp %= (int(second), int(rest * 1e6))
+        lines = b"".join(stamp + kind + b"\r\n" for kind in STORM)
+        await vm.monitor.flood(lines, due // len(STORM))
+        sent += due
+        await asyncio.sleep(0.01)
+    return sent
+
+
 async def hush() -> None:
     """Let nobody talk any more."""
     for task in _talk:
@@ -267,6 +298,7 @@ if __name__ == "__main__":
             appear=appear,
             talk=talk,
             flood=flood,
+            storm=storm,
             hush=hush,
             fill=fill,
         )
