@@ -163,10 +163,7 @@ class MetricsSink:
         self._enqueue(series)
 
     def rename(self, old: str, new: str) -> None:
-        """Show the series of ``old`` under ``new``, added to what ``new`` had.
-
-        Of two exemplars of a row that of ``old`` stays: it is its QEMU that goes on.
-        """
+        """Show the series of ``old`` under ``new``, added to what ``new`` had before."""
         source = self._series[old]
         if new not in self._series:
             self.add(new)

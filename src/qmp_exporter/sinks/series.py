@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from qmp_exporter.model.vm import VM
+from qmp_exporter.sinks import LATE
 
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Table:
 
     ``stale`` says that its text is to be made again; it is set after a value changed and cleared
     before the values are read, so that a reader in another thread misses nothing. ``exemplars``
-    has the last one of each row that has any; it is none as long as no row has.
+    has one for each row that has any; it is none as long as no row has.
     """
 
     __slots__ = ("exemplars", "labels", "metric", "rows", "stale")
@@ -78,10 +79,16 @@ class Table:
         return row
 
     def mark(self, row: Row, exemplar: Exemplar) -> None:
-        """Let a row of this table have an exemplar, instead of the one that it had."""
+        """Let a row of this table have an exemplar, instead of the one that it had.
+
+        But not of an event that QEMU held back: Prometheus refuses an exemplar that is older than
+        the last one of its series, and logs that at each scrape as long as it is there.
+        """
         if self.exemplars is None:
             self.exemplars = {}
-        self.exemplars[row] = exemplar
+        kept = self.exemplars.get(row)
+        if kept is None or not 0.0 < kept.time - exemplar.time <= LATE:
+            self.exemplars[row] = exemplar
 
     def renewed(self) -> tuple[str, str] | None:
         """Return the rows as lines of the exposition format; none if they are as they were.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.core import Exemplar as LibraryExemplar
@@ -34,7 +36,7 @@ from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, DECODE_ERRORS, FLEET_METRICS
 from qmp_exporter.catalog.spec import Counter
 from qmp_exporter.catalog.states import TargetState
-from qmp_exporter.sinks import Trace
+from qmp_exporter.sinks import LATE, Trace
 from qmp_exporter.sinks.series import Exemplar, Table
 from unit.sinks.reference import crowd
 
@@ -104,15 +106,21 @@ def of(number: int, at: float, value: float = 1.0) -> Mark:
     return (put.trace_id, put.span_id, value, START + at)
 
 
-def lived(watch: Watch, traces: list[int | None]) -> dict[str, int]:
+def lived(watch: Watch, traces: list[int | None], begun: float = 0.0) -> dict[str, int]:
     """Let a life happen; hold what it raises, and nothing else, to have its exemplars.
+
+    Args:
+        watch: whose it is.
+        traces: of each step of it, the trace.
+        begun: the second at which it begins.
 
     Returns:
         How many exemplars each metric was given.
     """
     given: dict[str, int] = {}
     before = shown(watch)
-    for one, number in zip(LIFE, traces, strict=True):
+    for told, number in zip(LIFE, traces, strict=True):
+        one = replace(told, time=told.time + begun, now=told.now + begun)
         watch.feed(one, trace=None if number is None else trace(number))
         after = shown(watch)
         for series, (value, exemplar) in after.items():
@@ -146,8 +154,8 @@ def test_the_last_trace_stays_until_there_is_another() -> None:
     watch = Watch()
     watch.feed(connected(name="web"))
     first = lived(watch, list(range(len(LIFE))))
-    assert lived(watch, [None] * len(LIFE)) == {}
-    again = lived(watch, [n + 1000 if n % 2 else None for n in range(len(LIFE))])
+    assert lived(watch, [None] * len(LIFE), 100) == {}
+    again = lived(watch, [n + 1000 if n % 2 else None for n in range(len(LIFE))], 200)
     assert len(first) > len(again) > 5
 
 
@@ -198,8 +206,30 @@ def test_rows_beyond_the_limit_share_the_last() -> None:
     assert page[ERRORS, (watch.name, "other", "read", "report")] == (2.0, of(2, 2))
 
 
+@pytest.mark.parametrize(
+    ("times", "last"),
+    [
+        ([5, 6], 6),
+        ([5, 5], 5),
+        ([5, 4.25], 5),
+        ([5, 4.25, 5.5], 5.5),
+        ([50, 50 - LATE], 50),
+        ([50, 49.5 - LATE], 49.5 - LATE),
+    ],
+)
+def test_an_event_that_was_held_back_leaves_that_of_a_younger_one(
+    times: list[float], last: float
+) -> None:
+    """QEMU keeps its stamp; a clock that is set back does not make an exemplar stay."""
+    watch = Watch()
+    for number, at in enumerate(times):
+        watch.feed(event("POWERDOWN", at=at), trace=trace(number))
+    number = len(times) - 1 - times[::-1].index(last)
+    assert shown(watch)[POWERDOWN, (watch.name,)] == (float(len(times)), of(number, last))
+
+
 def test_a_vm_takes_them_to_its_new_name() -> None:
-    """As it does its counts; where the name had some, those of the VM stay."""
+    """As it does its counts; the younger of two stays."""
     watch = Watch("/run/a.sock", "/run/b.sock")
     for number, name in enumerate("ab"):
         address = f"/run/{name}.sock"
