@@ -52,6 +52,16 @@ GROUPED: Final = (
     " a histogram for those of its series. Both `collect[]` and `exclude[]`, or a group that there"
     " is not, is an error, 400; other parameters are ignored.\n"
 )
+TRACED: Final = (
+    "Where OpenTelemetry is on, counters of VMs, but those of seconds, have exemplars in"
+    " OpenMetrics, which Prometheus asks for by itself: `trace_id` and `span_id` of what raised"
+    " them last, by how much and when. Prometheus keeps them when it is started with"
+    " `--enable-feature=exemplar-storage`, and hands them on with `send_exemplars: true` under"
+    " `remote_write`. Grafana links them to traces when its Prometheus data source has"
+    " `exemplarTraceIdDestinations: [{name: trace_id, datasourceUid: tempo}]` under `jsonData`,"
+    " with the uid of the data source of your traces; switch Exemplars on in the query of a time"
+    " series panel.\n"
+)
 COALESCED: Final = (
     "All events are counted in `qemu_events_total`, those that are not listed here as"
     ' `event="other"`. Where QEMU coalesces an event, it sends at most one a second for each key:'
@@ -115,7 +125,9 @@ def metrics_page() -> str:
             _row(f"`{group.name}`", group.help, ", ".join(f"`{p}*`" for p in group.prefixes))
             for group in GROUPS
         ),
-        "\n## How many series\n",
+        "\n## From a counter to its trace\n",
+        TRACED,
+        "## How many series\n",
         *_formula(),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"

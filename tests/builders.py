@@ -30,6 +30,7 @@ from qmp_exporter.model.replies import (
     VncServers,
 )
 from qmp_exporter.model.target import Target
+from qmp_exporter.sinks import Trace
 from qmp_exporter.sinks.metrics import MetricsSink
 
 
@@ -153,6 +154,11 @@ def spice(kind: str, port: str = "", at: float = 0.0, channel: int | None = None
     return event(f"SPICE_{kind}", {"server": {"auth": "spice"}, "client": client}, at)
 
 
+def trace(number: int) -> Trace:
+    """Return one of many places in traces."""
+    return Trace(f"{number:032x}", f"{number:016x}")
+
+
 def samples(page: str) -> dict[Series, float]:
     """Return the samples of a page in the text format; no series may be there twice."""
     found: dict[Series, float] = {}
@@ -195,15 +201,15 @@ class Watch:
         self._show(name, self.fleet.vm(target.address))
         return name
 
-    def feed(self, given: Input, address: str = ADDRESS) -> Step:
-        """Apply an input and let the sink count it."""
+    def feed(self, given: Input, address: str = ADDRESS, trace: Trace | None = None) -> Step:
+        """Apply an input and let the sink count it, as one that has its place in a trace."""
         fed = self.fleet.feed(address, given)
         for old, new in fed.renames:
             self._shown = self._shown - {old} | {new}
             self.sink.rename(old, new)
         if fed.name:
             self._show(fed.name, fed.before)
-            self.sink.take(fed.name, given, fed.before, fed.step, None)
+            self.sink.take(fed.name, given, fed.before, fed.step, trace)
         self.changes += fed.step.changes
         self.asks += fed.step.asks
         return fed.step

@@ -29,7 +29,9 @@ def free_port() -> int:
         return port
 
 
-def start(directory: Path, scrape_configs: str, port: int) -> subprocess.Popen[bytes]:
+def start(
+    directory: Path, scrape_configs: str, port: int, features: str = ""
+) -> subprocess.Popen[bytes]:
     """A Prometheus that scrapes five times a second."""
     config = directory / "prometheus.yml"
     often = "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
@@ -40,6 +42,7 @@ def start(directory: Path, scrape_configs: str, port: int) -> subprocess.Popen[b
         f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=warn",
+        *((f"--enable-feature={features}",) if features else ()),
     ]
     with (directory / "log").open("w") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
@@ -47,7 +50,7 @@ def start(directory: Path, scrape_configs: str, port: int) -> subprocess.Popen[b
 
 @asynccontextmanager
 async def prometheus(
-    directory: Path, target: str, scrape_configs: str = ""
+    directory: Path, target: str, scrape_configs: str = "", *, features: str = ""
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Run a Prometheus; yield a client of it.
 
@@ -55,11 +58,12 @@ async def prometheus(
         directory: of its files.
         target: which it scrapes.
         scrape_configs: how, if that is more than where.
+        features: to be switched on, such as `exemplar-storage`.
     """
     port = free_port()
     plain = {"job_name": "qmp-exporter", "static_configs": [{"targets": [target]}]}
     scrape_configs = scrape_configs or json.dumps({"scrape_configs": [plain]})[1:-1] + "\n"
-    process = start(directory, scrape_configs, port)
+    process = start(directory, scrape_configs, port, features)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
             yield client
@@ -90,6 +94,28 @@ async def until(
     except TimeoutError:
         raise AssertionError(f"waited {PATIENCE} s for {params or path}: {found}") from None
     return found
+
+
+async def exemplars(
+    client: aiohttp.ClientSession, series: str, least: int = 1
+) -> list[tuple[dict[str, str], float, float]]:
+    """The exemplars of a series, or of several, as soon as there are so many.
+
+    Returns:
+        Labels, value and Unix seconds of each, as old ones as Prometheus still has.
+    """
+    data = await until(
+        client, lambda found: len(_exemplars(found)) >= least, "query_exemplars", query=series
+    )
+    return _exemplars(data)
+
+
+def _exemplars(data: Any) -> list[tuple[dict[str, str], float, float]]:
+    return [
+        (found["labels"], float(found["value"]), found["timestamp"])
+        for one in data
+        for found in one["exemplars"]
+    ]
 
 
 def values(data: Any) -> list[float]:

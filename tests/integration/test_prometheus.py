@@ -6,17 +6,25 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import builders
 from fake_qmp import FakeMonitor
 from integration.exporter import exporting
-from integration.prometheus import asked, prometheus, until, values
+from integration.prometheus import asked, exemplars, prometheus, until, values
+from qmp_exporter.model.event import Event
 from support import require_tool
 
 
+if TYPE_CHECKING:
+    from qmp_exporter.model.inputs import Input
+    from qmp_exporter.model.vm import VM, Step
+    from qmp_exporter.sinks import Trace
+
 ROOT = Path(__file__).parents[2]
+LAST = "qemu_last_event_timestamp_seconds"
 EXAMPLES = ROOT / "docs" / "web"
 
 
@@ -41,6 +49,64 @@ async def test_prometheus_scrapes_it_and_sees_counters_rise(tmp_path: Path) -> N
             assert events[0]["type"] == "counter"
             counted = await asked(client, "query", query='{__name__=~"qemu_.+"}')
             assert len(counted["result"]) > 100
+
+
+class Tracing:
+    """A sink that puts each event in a trace of its own: the first one in that of number 1."""
+
+    name = "spans"
+
+    def __init__(self) -> None:
+        self.events = 0
+
+    def take(
+        self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None
+    ) -> Trace | None:
+        """Put an event in the next trace."""
+        del vm, before, step, trace
+        if not isinstance(given, Event):
+            return None
+        self.events += 1
+        return builders.trace(self.events)
+
+    def add(self, vm: str, state: VM | None = None) -> None:
+        """Take in a VM."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Take another name."""
+
+    def forget(self, vm: str) -> None:
+        """Forget."""
+
+
+async def test_prometheus_keeps_the_traces_of_a_counter(tmp_path: Path) -> None:
+    """Each that it saw, when it stores exemplars: by how much and when; of the VM and of all.
+
+    It asks for OpenMetrics by itself, and has nothing to say about what it gets, even if that
+    does not come in order.
+    """
+    data = {"device": "disk0", "operation": "read", "action": "stop"}
+    series = 'qemu_block_io_errors_total{vm="web01",device="disk0"}'
+    async with FakeMonitor(tmp_path / "vm.sock", name="web01") as monitor, exporting(monitor) as it:
+        it.app.pipeline._sinks = (Tracing(), *it.app.sinks)
+        address = it.app.server.bound[0].removeprefix("http://")
+        async with prometheus(tmp_path, address, features="exemplar-storage") as client:
+            for number in (1, 2):
+                await monitor.send_event("BLOCK_IO_ERROR", data)
+                found = await exemplars(client, series, number)
+                put = builders.trace(number)
+                (labels, value, stamp) = found[-1]
+                assert labels == {"trace_id": put.trace_id, "span_id": put.span_id}
+                newest = (await it.scrape())[LAST, {"vm": "web01"}]
+                assert (value, stamp) == (1.0, pytest.approx(newest, abs=0.001))
+                assert len(found) == number
+            fleet = 'qmp_exporter_fleet_events_total{event="BLOCK_IO_ERROR"}'
+            assert await exemplars(client, fleet, 2) == found
+            await monitor.send_event("BLOCK_IO_ERROR", data, seconds=int(stamp) - 1)
+            scrapes = f"count_over_time(({series} == 3)[1m:200ms])"
+            await until(client, lambda found: values(found) > [5.0], "query", query=scrapes)
+            assert await exemplars(client, series, 2) == found
+    assert "exemplar" not in (tmp_path / "log").read_text()
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NOBODY: Final = VM()
 """A VM of which nothing is known."""
 
+LATE: Final = 10.0
+"""Seconds that an event may come after a younger one; if it is more, the clock was set back."""
+
 
 class Trace(msgspec.Struct, frozen=True, gc=False):
     """Where a step stands in a trace.

@@ -24,7 +24,7 @@ from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY
 from qmp_exporter.sinks.counting import Plan, plan, presets
-from qmp_exporter.sinks.series import Row, Series, Table
+from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
 
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ OWN_PREFIX: Final = "qmp_exporter_"
 DEFAULT_LABEL_SETS: Final = 256
 
 _INDEX: Final = {metric.name: index for index, metric in enumerate(ALL_VM_METRICS)}
+_LABELS: Final = {m.name: ("vm", *(label.name for label in m.labels)) for m in ALL_VM_METRICS}
 _PLANS: Final = {m.name: plan(m) for m in ALL_VM_METRICS if isinstance(m, Counter)}
 _BY_EVENT: Final = {
     spec.name: tuple((_INDEX[c.name], _PLANS[c.name]) for c in spec.counters) for spec in EVENTS
@@ -55,33 +56,44 @@ _ERRORS_INDEX: Final = _INDEX[DECODE_ERRORS.name]
 
 
 class Family:
-    """The text of one metric: a part for each VM, and all of them joined."""
+    """The text of one metric: a part for each VM, and all of them joined.
 
-    __slots__ = ("_joined", "_parts", "help", "kind", "name")
+    Parts that have exemplars are kept without and with them, and so is what they are joined to.
+    """
+
+    __slots__ = ("_joined", "_marked", "_parts", "help", "kind", "name")
 
     def __init__(self, name: str, kind: str, help_: str) -> None:
         self.name = name
         self.kind = kind
         self.help = help_.replace("\\", r"\\").replace("\n", r"\n")
         self._parts: dict[object, str] = {}
-        self._joined: str | None = ""
+        self._marked: dict[object, str] = {}
+        self._joined: dict[bool, str] = {}
 
-    def put(self, owner: object, text: str) -> None:
-        """Set the part of ``owner``; empty text takes it away."""
+    def put(self, owner: object, text: str, marked: str = "") -> None:
+        """Set the part of ``owner``, and that part with exemplars; empty text takes it away."""
         if text:
             self._parts[owner] = text
         else:
             self._parts.pop(owner, None)
-        self._joined = None
+        if marked:
+            self._marked[owner] = marked
+        elif self._marked:
+            self._marked.pop(owner, None)
+        self._joined.clear()
 
     def text(self, *, openmetrics: bool) -> str:
         """Return head and samples, or nothing where there are no samples."""
-        if self._joined is None:
-            self._joined = "".join(self._parts.values())
-        if not self._joined:
+        marked = openmetrics and bool(self._marked)
+        joined = self._joined.get(marked)
+        if joined is None:
+            parts = self._parts | self._marked if marked else self._parts
+            joined = self._joined[marked] = "".join(parts.values())
+        if not joined:
             return ""
         name = self.name.removesuffix("_total") if openmetrics else self.name
-        return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n{self._joined}"
+        return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n{joined}"
 
 
 class MetricsSink:
@@ -119,9 +131,7 @@ class MetricsSink:
     def add(self, vm: str, state: VM = NOBODY) -> None:
         """Take in a VM: its series about the exporter are there at once, at 0."""
         tables = [
-            Table(metric.name, tuple(label.name for label in metric.labels), fixed="vm")
-            if isinstance(metric, Counter)
-            else None
+            Table(metric.name, _LABELS[metric.name]) if isinstance(metric, Counter) else None
             for metric in ALL_VM_METRICS
         ]
         series = self._series[vm] = Series(vm, tables)
@@ -129,17 +139,18 @@ class MetricsSink:
         self._preset(series, own=True)
         self._enqueue(series)
 
-    def take(self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None) -> None:  # noqa: ARG002 - a sink
+    def take(self, vm: str, given: Input, before: VM, step: Step, trace: Trace | None) -> None:
         """Count what an input meant for a VM."""
         series = self._series[vm]
         after = step.vm
         if after is not before:
             series.vm = after
             series.changed = True
+        exemplar = None if trace is None else Exemplar(trace, given.time)
         if isinstance(given, Event):
-            self._count_event(series, given)
+            self._count_event(series, given, exemplar)
         for change in step.changes:
-            self._count_change(series, change)
+            self._count_change(series, change, exemplar)
         if after.disks is not before.disks or len(after.displays) != len(before.displays):
             self._preset(series, own=False)
         if not series.queued:
@@ -148,24 +159,29 @@ class MetricsSink:
     def decode_error(self, vm: str, event: str) -> None:
         """Count a line that is not the event that it claims to be."""
         series = self._series[vm]
-        self._bump(series, _ERRORS_INDEX, (event,), 1)
+        self._bump(series, _ERRORS_INDEX, (event,), 1, None)
         self._enqueue(series)
 
     def rename(self, old: str, new: str) -> None:
-        """Show the series of ``old`` under ``new``, added to what ``new`` had."""
+        """Show the series of ``old`` under ``new``, added to what ``new`` had before."""
         source = self._series[old]
         if new not in self._series:
             self.add(new)
         target = self._series[new]
-        for index, table in enumerate(source.tables):
-            for values, row in table.rows.items() if table else ():
-                self._row(target, index, values).value += row.value
+        for index, tables in enumerate(zip(source.tables, target.tables, strict=True)):
+            table, joined = tables
+            if table is None or joined is None:
+                continue
+            for values, row in table.rows.items():
+                into = self._row(target, index, values)
+                into.value += row.value
+                if table.exemplars is not None and row in table.exemplars:
+                    joined.mark(into, table.exemplars[row])
+            joined.stale = True
         target.vm = source.vm
         target.changed = True
         stamps = [s.last_event for s in (source, target) if s.last_event is not None]
         target.last_event = max(stamps, default=None)
-        for table in filter(None, target.tables):
-            table.stale = True
         self.forget(old)
         self._enqueue(target)
 
@@ -198,37 +214,47 @@ class MetricsSink:
 
     # ---- counting, on the event loop
 
-    def _count_event(self, series: Series, event: Event) -> None:
+    def _count_event(self, series: Series, event: Event, exemplar: Exemplar | None) -> None:
         if series.last_event is None or event.time > series.last_event:
             series.last_event = event.time
             series.changed = True
         name = event.spec.name
-        self._bump(series, _EVENTS_INDEX, (name,), 1)
+        self._bump(series, _EVENTS_INDEX, (name,), 1, exemplar)
         for index, counter in _BY_EVENT.get(name, ()):
-            self._count(series, index, counter, event.data)
+            self._count(series, index, counter, event.data, exemplar)
 
-    def _count_change(self, series: Series, change: Change) -> None:
+    def _count_change(self, series: Series, change: Change, exemplar: Exemplar | None) -> None:
         if type(change) is Connected:
             self._preset(series, own=False)
         elif type(change) is Overflowed:
             self._overflowed(change.metric)
         for index, counter in _BY_CHANGE.get(type(change), ()):
-            self._count(series, index, counter, change)
+            self._count(series, index, counter, change, exemplar)
 
-    def _count(self, series: Series, index: int, how: Plan, data: object) -> None:
+    def _count(
+        self, series: Series, index: int, how: Plan, data: object, exemplar: Exemplar | None
+    ) -> None:
         if how.when is None or how.when(data):
             amount = 1 if how.amount is None else how.amount(data)
-            self._bump(series, index, how.values(data, series.vm), amount)
+            self._bump(series, index, how.values(data, series.vm), amount, exemplar)
 
-    def _bump(self, series: Series, index: int, values: Values, amount: int) -> None:
+    def _bump(
+        self, series: Series, index: int, values: Values, amount: int, exemplar: Exemplar | None
+    ) -> None:
         table = series.tables[index]
         assert table is not None  # noqa: S101 - counters have tables
         row = table.rows.get(values) or self._row(series, index, values)
         row.value += amount
+        if exemplar is not None:
+            exemplar = exemplar.by(amount)
+            table.mark(row, exemplar)
         table.stale = True
         fleet = self._fleet.get(table.metric)
         if fleet is not None:
-            fleet.row(values, values).value += amount
+            total = fleet.row(values, values)
+            total.value += amount
+            if exemplar is not None:
+                fleet.mark(total, exemplar)
             fleet.stale = True
 
     def _row(self, series: Series, index: int, values: Values) -> Row:
@@ -262,9 +288,9 @@ class MetricsSink:
         for series in due:
             self._refresh_series(series, now)
         for family, table in zip(self._fleet_families, self._fleet.values(), strict=True):
-            part = table.renewed()
-            if part is not None:
-                family.put(table, part)
+            parts = table.renewed()
+            if parts is not None:
+                family.put(table, *parts)
 
     def _refresh_series(self, series: Series, now: float) -> None:
         if series.dropped:
@@ -282,12 +308,12 @@ class MetricsSink:
         for metric, table, family in zip(
             ALL_VM_METRICS, series.tables, self._families, strict=True
         ):
-            if table is None:
-                part = _read(series, metric, now) if changed or _ticks(metric) else None
-            else:
-                part = table.renewed()
-            if part is not None:
-                family.put(series, part)
+            if table is not None:
+                parts = table.renewed()
+                if parts is not None:
+                    family.put(series, *parts)
+            elif changed or _ticks(metric):
+                family.put(series, _read(series, metric, now))
 
 
 def _ticks(metric: VmMetric) -> bool:

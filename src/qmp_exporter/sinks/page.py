@@ -18,7 +18,7 @@ from qmp_exporter.catalog.text import label_text
 from qmp_exporter.journal import Entry, Journal
 from qmp_exporter.model.changes import Disconnected, Exited, Stopped
 from qmp_exporter.model.event import Event
-from qmp_exporter.sinks import NOBODY
+from qmp_exporter.sinks import LATE, NOBODY
 from qmp_exporter.sinks.details import details
 
 
@@ -33,9 +33,6 @@ BURST: Final = 10
 
 WINDOW: Final = 1.0
 """Seconds."""
-
-LATE: Final = 10.0
-"""Seconds that an event may come after a younger one; if it is more, the clock was set back."""
 
 TIMELINE: Final = 50
 """Entries kept of one VM."""

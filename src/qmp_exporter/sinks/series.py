@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from qmp_exporter.model.vm import VM
+from qmp_exporter.sinks import LATE
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qmp_exporter.catalog.spec import Values
+    from qmp_exporter.sinks import Trace
 
 
 class Row:
@@ -23,22 +27,48 @@ class Row:
         self.value = value
 
 
+class Exemplar(msgspec.Struct, frozen=True, gc=False):
+    """What raised a row: text after its value, in OpenMetrics.
+
+    Source: OpenMetrics 1.0, "Exemplars"; their labels have at most 128 characters, these 63.
+
+    Attributes:
+        trace: where it stands in a trace.
+        time: Unix seconds, of the input that did it.
+        value: by how much.
+    """
+
+    trace: Trace
+    time: float
+    value: int = 1
+
+    def by(self, amount: int) -> Exemplar:
+        """Return the same, which raises by ``amount``."""
+        return self if amount == self.value else msgspec.structs.replace(self, value=amount)
+
+    def __str__(self) -> str:
+        """As it stands after the value of a sample."""
+        trace = self.trace
+        labels = f'trace_id="{trace.trace_id}",span_id="{trace.span_id}"'
+        return f" # {{{labels}}} {self.value} {self.time}"
+
+
 class Table:
     """The rows of one counter.
 
     ``stale`` says that its text is to be made again; it is set after a value changed and cleared
-    before the values are read, so that a reader in another thread misses nothing.
+    before the values are read, so that a reader in another thread misses nothing. ``exemplars``
+    has one for each row that has any; it is none as long as no row has.
     """
 
-    __slots__ = ("labels", "metric", "rows", "stale")
+    __slots__ = ("exemplars", "labels", "metric", "rows", "stale")
 
-    def __init__(self, metric: str, labels: tuple[str, ...], fixed: str = "") -> None:
+    def __init__(self, metric: str, labels: tuple[str, ...]) -> None:
         self.metric = metric
         self.labels = labels
         self.rows: dict[Values, Row] = {}
+        self.exemplars: dict[Row, Exemplar] | None = None
         self.stale = True
-        if fixed:
-            self.labels = (fixed, *labels)
 
     def row(self, values: Values, shown: Values) -> Row:
         """Return the row of ``values``, made with the label values ``shown`` if it is new."""
@@ -48,13 +78,32 @@ class Table:
             self.stale = True
         return row
 
-    def renewed(self) -> str | None:
-        """Return the rows as lines of the exposition format; none if they are as they were."""
+    def mark(self, row: Row, exemplar: Exemplar) -> None:
+        """Let a row of this table have an exemplar, instead of the one that it had.
+
+        But not of an event that QEMU held back: Prometheus refuses an exemplar that is older than
+        the last one of its series, and logs that at each scrape as long as it is there.
+        """
+        if self.exemplars is None:
+            self.exemplars = {}
+        kept = self.exemplars.get(row)
+        if kept is None or not 0.0 < kept.time - exemplar.time <= LATE:
+            self.exemplars[row] = exemplar
+
+    def renewed(self) -> tuple[str, str] | None:
+        """Return the rows as lines of the exposition format; none if they are as they were.
+
+        And the same lines with exemplars, which only OpenMetrics has; empty if there are none.
+        """
         if not self.stale:
             return None
         self.stale = False
         rows = list(self.rows.values())  # in one step, as rows may be added meanwhile
-        return "".join([f"{row.head}{row.value}\n" for row in rows])
+        text = "".join([f"{row.head}{row.value}\n" for row in rows])
+        last = self.exemplars
+        if last is None:
+            return text, ""
+        return text, "".join([f"{row.head}{row.value}{last.get(row, '')}\n" for row in rows])
 
 
 class Series:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text_format
-from prometheus_client.registry import Collector
 
 from builders import (
     BOOT,
@@ -27,134 +24,38 @@ from builders import (
     drive,
     event,
     link,
-    lost,
     samples,
     status,
-    vnc,
 )
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
-from qmp_exporter.catalog.spec import Counter, Sampled
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.model.target import Target
 from qmp_exporter.model.vm import VM, Step
 from qmp_exporter.sinks.metrics import MetricsSink
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from prometheus_client import Metric
-
-    from qmp_exporter.catalog.metrics import VmMetric
-    from qmp_exporter.model.inputs import Input
+from unit.sinks.reference import HOSTILE, crowd, read, reference
 
 
 ERRORS = "qemu_block_io_errors_total"
 POWERDOWN = "qemu_vm_powerdown_requests_total"
 SECONDS = "qemu_vm_stopped_seconds_total"
-HOSTILE = 'we"b\\n\\ {x="1"} 5'
-
-
-class Reference(Collector):
-    """The series of a sink as prometheus-client families, from the same numbers.
-
-    Args:
-        sink: whose numbers they are.
-        now: monotonic seconds.
-    """
-
-    def __init__(self, sink: MetricsSink, now: float) -> None:
-        self._sink = sink
-        self._now = now
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the families in the order of the catalog."""
-        for index, metric in enumerate(ALL_VM_METRICS):
-            labels = ["vm", *(label.name for label in metric.labels)]
-            yield self._family(metric.name, metric.help, labels, self._rows(index, metric))
-        for name, metric in FLEET_METRICS.items():
-            rows = [(v, row.value) for v, row in self._sink._fleet[metric.name].rows.items()]
-            yield self._family(name, metric.help, [label.name for label in metric.labels], rows)
-
-    def _rows(self, index: int, metric: VmMetric) -> Iterator[tuple[tuple[str, ...], float]]:
-        for name, series in self._sink._series.items():
-            table = series.tables[index]
-            rows: Iterable[tuple[tuple[str, ...], float]]
-            if isinstance(metric, Counter):
-                assert table is not None
-                rows = [(values, row.value) for values, row in table.rows.items()]
-            elif isinstance(metric, Sampled):
-                rows = metric.read(series.vm, self._now)
-            elif metric.field == "time":
-                rows = [] if series.last_event is None else [((), series.last_event)]
-            else:
-                readings = series.vm.readings.get(metric.name, {})
-                rows = [(values, r.value) for values, r in readings.items()]
-            yield from (((name, *values), value) for values, value in rows)
-
-    @staticmethod
-    def _family(
-        name: str, help_: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]
-    ) -> Metric:
-        kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-        family = kind(name, help_, labels=labels)
-        for values, value in rows:
-            family.add_metric(values, value)
-        return family
-
-
-def read(families: Iterable[Metric]) -> dict[str, Any]:
-    """Return what a parser found, by name; families without samples left out."""
-    found = {}
-    for family in families:
-        rows = {(s.name, frozenset(s.labels.items())): s.value for s in family.samples}
-        if rows:
-            assert family.name not in found
-            found[family.name] = (family.documentation, family.type, rows)
-    return found
-
-
-def crowd() -> Watch:
-    """Return VMs in all conditions, to which every event has happened."""
-    names = ("web", HOSTILE, "gone", "never")
-    watch = Watch(*(f"/run/{name}.sock" for name in names))
-    for name in names[:3]:
-        address = f"/run/{name}.sock"
-        inputs: list[Input] = [
-            connected(0, name=name, monitor=address),
-            status("running", 0),
-            blocks(drive(f"disk of {name}"), drive(HOSTILE)),
-            *[event(s.name, data, n) for n, s in enumerate(EVENTS) for data in s.samples],
-            event("VFIO_MIGRATION", {}, 50),
-            vnc("CONNECTED", "5000", 51),
-            event("STOP", at=52),
-            status("paused", 52),
-        ]
-        for one in inputs:
-            watch.feed(one, address)
-    watch.feed(lost(60), "/run/gone.sock")
-    watch.feed(link(TargetState.GONE, 61), "/run/gone.sock")
-    watch.sink.decode_error("web", "STOP")
-    return watch
 
 
 def test_the_text_format_is_that_of_prometheus_client() -> None:
     """The same families, types, HELP and samples as generate_latest makes of the same numbers."""
     watch = crowd()
-    reference = CollectorRegistry()
-    reference.register(Reference(watch.sink, BOOT + 70))
-    theirs = read(text_format(generate_latest(reference).decode()))
+    theirs = read(text_format(generate_latest(reference(watch, 70)).decode()))
     assert read(text_format(watch.page(70))) == theirs
     assert len(theirs) > 40
 
 
-def test_openmetrics_is_that_of_prometheus_client() -> None:
-    """Here, too, and the strict parser takes it."""
-    watch = crowd()
-    reference = CollectorRegistry()
-    reference.register(Reference(watch.sink, BOOT + 70))
-    theirs = read(openmetrics(generate_openmetrics(reference).decode()))  # type: ignore[no-untyped-call]
+@pytest.mark.parametrize("traced", [False, True])
+def test_openmetrics_is_that_of_prometheus_client(traced: bool) -> None:  # noqa: FBT001
+    """Here, too, and the strict parser takes it; exemplars are the same, if there are any."""
+    watch = crowd(traced=traced)
+    page = generate_openmetrics(reference(watch, 70)).decode()  # type: ignore[no-untyped-call]
+    assert ('{span_id="' in page) is traced
+    theirs = read(openmetrics(page))  # type: ignore[no-untyped-call]
     ours = read(openmetrics(watch.page(70, openmetrics=True)))  # type: ignore[no-untyped-call]
     assert ours == theirs
     assert len(theirs) > 40

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from builders import Watch, connected, event, link, samples, status
+from builders import START, Watch, connected, event, link, samples, status, trace
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.model.target import Target
+from qmp_exporter.sinks.series import Exemplar
 
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ERRORS = "qemu_block_io_errors_total"
 POWERDOWN = "qemu_vm_powerdown_requests_total"
 LOOKING = {"_refresh", "_refresh_series", "_read", "renewed", "put"}
+COUNTING = {"take", "_count_event", "_count", "_bump", "_row", "row", "mark", "_enqueue"}
 ROUNDS = 400
 LIMIT = 50
 
@@ -76,18 +78,18 @@ class Scrapers:
 def happen(watch: Watch, number: int) -> None:
     """Let something be counted, a row be new, a gauge be set."""
     data = {"device": f"disk{number}", "operation": "read", "action": "report"}
-    watch.all(
-        event("POWERDOWN", at=number),
-        event("BLOCK_IO_ERROR", data, number),
-        event("RTC_CHANGE", {"offset": number}, number),
-    )
+    watch.feed(event("POWERDOWN", at=number), trace=trace(number))
+    watch.feed(event("BLOCK_IO_ERROR", data, number), trace=trace(number))
+    watch.feed(event("RTC_CHANGE", {"offset": number}, number))
 
 
 def shown(watch: Watch, number: int) -> bool:
-    """Whether the page shows all that happened up to that number."""
+    """Whether the pages show all that happened up to that number, and the trace of the last."""
     page = watch.page(number)
+    last = Exemplar(trace(number), START + number)
     return (
         f'\n{POWERDOWN}{{vm="web"}} {number + 1}\n' in page
+        and f'\n{POWERDOWN}{{vm="web"}} {number + 1}{last}\n' in watch.page(openmetrics=True)
         and f'\nqemu_rtc_offset_seconds{{vm="web"}} {number}\n' in page
         and (number >= LIMIT or f'"disk{number}"' in page)
     )
@@ -106,28 +108,30 @@ def test_what_was_counted_is_on_the_next_page() -> None:
     assert sum(watch.rows(ERRORS).values()) == ROUNDS
 
 
-def interrupted(render: Callable[[], object], line: int, act: Callable[[], None]) -> bool:
-    """Render, and act just before that line of it, as another thread may; return whether it came.
+def interrupted(
+    do: Callable[[], object], among: set[str], line: int, act: Callable[[], object]
+) -> bool:
+    """Do, and act just before a line of it, as another thread may; return whether it came.
 
-    Only lines that look at what changed count.
+    Only the lines of the functions ``among`` which it is are numbered.
     """
     left = line
 
-    def trace(frame: FrameType, what: str, _: object) -> Any:
+    def tracer(frame: FrameType, what: str, _: object) -> Any:
         nonlocal left
-        if frame.f_code.co_name not in LOOKING:
+        if frame.f_code.co_name not in among:
             return None
         if what == "line":
             left -= 1
             if left == -1:
                 sys.settrace(None)
                 act()
-        return trace
+        return tracer
 
     before = sys.gettrace()
-    sys.settrace(trace)
+    sys.settrace(tracer)
     try:
-        render()
+        do()
     finally:
         sys.settrace(before)
     return left < 0
@@ -140,10 +144,23 @@ def test_a_change_in_the_middle_of_a_page_is_on_the_next() -> None:
         watch.all(connected(), status("running"))
         happen(watch, 0)
         page, act = partial(watch.page, 0), partial(happen, watch, 1)
-        if not interrupted(page, line, act):
+        if not interrupted(page, LOOKING, line, act):
             break
         assert shown(watch, 1), f"lost at line {line}"
     assert line > 200
+
+
+def test_a_page_in_the_middle_of_a_change_does_not_hide_it() -> None:
+    """At whatever line of the counting it is made: the next one shows all of the change."""
+    for line in count():
+        watch = Watch()
+        watch.all(connected(), status("running"))
+        happen(watch, 0)
+        page, act = partial(watch.page, 0), partial(happen, watch, 1)
+        if not interrupted(act, COUNTING, line, page):
+            break
+        assert shown(watch, 1), f"lost at line {line}"
+    assert line > 100
 
 
 def test_vms_come_and_go_while_pages_are_made() -> None:
