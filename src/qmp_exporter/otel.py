@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, cast
 
-from qmp_exporter.sinks.attributes import describing
+from qmp_exporter.sinks.attributes import MAX_TEXT, describing
 from qmp_exporter.sinks.records import RecordsSink
 from qmp_exporter.sinks.spans import SpansSink
 from qmp_exporter.telemetry.otel.providers import Providers
@@ -51,7 +51,13 @@ class OpenTelemetry:
             log.warning("%s", remark)
         self._timeout = settings.otel_shutdown_timeout
         self.providers = Providers(otel, own)
-        describe = describing(addresses=settings.otel_client_addresses)
+        limits = otel.limits
+        lengths = (limits.inner_length, limits.log_length)
+        describe = describing(
+            addresses=settings.otel_client_addresses,
+            most=min(limits.event_attributes, limits.log_attributes),
+            longest=min((length for length in lengths if length is not None), default=MAX_TEXT),
+        )
         self.spans = self.records = None
         if self.providers.traces:
             events = settings.otel_events != "log"

@@ -58,6 +58,18 @@ def test_what_a_guest_can_make_long_is_cut() -> None:
     assert all(len(name) < 100 for name in attributes({"k" * 9999: 1}))
 
 
+def test_less_may_be_wanted_and_not_more() -> None:
+    """The limits that OpenTelemetry's variables set hold for events as for all else."""
+    data = {"text": "x" * 5_000, "more": 1, "most": 2}
+    event_ = event("X", data)
+    assert describing(addresses=False, most=2, longest=3)(event_, VM()) == {
+        "qemu.text": "xxx",
+        "qemu.more": 1,
+    }
+    told = describing(addresses=False, most=9_999, longest=9_999)(event_, VM())
+    assert told["qemu.text"] == "x" * MAX_TEXT
+
+
 def test_the_device_is_called_as_in_the_metrics() -> None:
     """With -blockdev QEMU's own name of it is empty."""
     data = {
