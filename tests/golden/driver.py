@@ -8,11 +8,13 @@ a session reads them, say their lines, answer what the model asks, and go. QEMU'
 from __future__ import annotations
 
 import contextlib
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from golden.stories import BOOT, FIRST
 from qmp_exporter.catalog.decoder import decoder
+from qmp_exporter.catalog.operations import CONNECT
 from qmp_exporter.catalog.states import LostCause, TargetState
 from qmp_exporter.demo.captures import RecordedEvent
 from qmp_exporter.demo.captures.conversation import QmpError
@@ -23,12 +25,14 @@ from qmp_exporter.model.inputs import Identity, Input, Link, Reply
 from qmp_exporter.model.target import Target
 from qmp_exporter.qmp.queries import STATE, typed
 from qmp_exporter.sinks.metrics import MetricsSink
+from tracks import Tracks
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from golden.stories import Actor, Line, Story
+    from tracks import Shown
 
 
 Step: TypeAlias = "tuple[float, Callable[[], None]]"
@@ -59,6 +63,7 @@ class Stage:
         self._metrics = MetricsSink()
         self._decode = decoder()
         self._machines: dict[str, MachineState] = {}
+        self._tracks: dict[str, Tracks] = {}
 
     def play(self, story: Story, name: str = "vm") -> Iterator[str]:
         """Play a story; yield the page when all are connected, when all is said, and after."""
@@ -76,7 +81,18 @@ class Stage:
             now += 1.0  # so that clocks can be seen to run
         yield self.page(now)
         steps = [step for one in ending for step in self._end(one, now, name)]
-        yield self.page(_done(steps) if steps else now)
+        now = _done(steps) if steps else now
+        for tracks in self._tracks.values():
+            tracks.close(BOOT + now)
+        yield self.page(now)
+
+    def spans(self) -> Iterator[str]:
+        """Yield the spans of all that was played, in words, those of each VM in their order."""
+        for actor, tracks in self._tracks.items():
+            role = actor.rpartition(".")[0].rpartition("-")[2] if len(self._tracks) > 1 else ""
+            for span in tracks.spans:
+                if span.name != CONNECT.name:  # all VMs have one, and it is of second 0
+                    yield " ".join(filter(None, (role, *told(span))))
 
     def page(self, at: float, *, openmetrics: bool = False) -> str:
         """Return the whole page at a second of the story."""
@@ -97,9 +113,10 @@ class Stage:
             pid=4242 + len(self._fleet),
             started=BOOT - 60,
         )
-        self._feed(address, Link(TargetState.CONNECTED, BOOT, MONOTONIC, identity))
+        self._feed(address, Link(TargetState.CONNECTED, BOOT, MONOTONIC, identity, dialled=BOOT))
         for command in STATE:
             self._reply(actor, address, command, 0.0)
+        self._feed(address, Link(TargetState.CONNECTED, BOOT, MONOTONIC, read=True))
         if actor.untold is not None:
             machine.follow(*actor.untold)
 
@@ -159,6 +176,8 @@ class Stage:
         for old, new in fed.renames:
             self._metrics.rename(old, new)
         self._metrics.take(fed.name, given, fed.before, fed.step, None)
+        tracks = self._tracks.setdefault(address, Tracks(BOOT + FIRST))
+        tracks.follow(given, fed.before, fed.step)
         return fed.step.asks
 
     def _note(self, actor: Actor, at: float, words: str) -> None:
@@ -175,6 +194,20 @@ def _done(steps: list[Step]) -> float:
 
 def _address(actor: Actor, name: str) -> str:
     return f"/run/qemu/{'-'.join(filter(None, (name, actor.role)))}.sock"
+
+
+def told(span: Shown) -> Iterator[str]:
+    """Yield a span in words."""
+    assert span.end is not None, span
+    yield f"{span.name} +{span.begin:.3f} to +{span.end:.3f}"
+    for word, other in (("part of", span.parent), ("caused in", span.cause)):
+        if other:
+            yield f"{word} {other.partition(' ')[0]}"
+    if span.error:
+        yield f"ERROR {span.error}"
+    shown = {re.sub(r"^(qemu|qmp_exporter)\.", "", name): told for name, told in span.told.items()}
+    yield ", ".join(f"{name}={str(value).lower()}" for name, value in shown.items())
+    yield f"[{', '.join(span.events)}]"
 
 
 _DECISIVE: Final = (

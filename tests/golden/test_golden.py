@@ -1,7 +1,7 @@
 """What the page shows of every captured story and of every example of the old documents.
 
 A golden file tells a story: in comments how it was brought about, every event with what decides
-how it counts, and what QEMU answered; then the series that differ from those of the VM when it
+how it counts, what QEMU answered, and the spans that come of it; then the series that differ from those of the VM when it
 was connected, as the page shows them; last, those that the end of QEMU changed. Of the 17 rows that
 `qemu_migration_status` has from the first migration on, those that read 0 are left out there; so
 are the sums over all VMs, which have a test of their own.
@@ -115,6 +115,8 @@ def golden(story: Story) -> str:
     connected, said, ended = stage.play(story)
     recipe = textwrap.wrap(story.recipe, 96)
     lines = [story.title, *recipe, "", *stage.notes]
+    if spans := list(stage.spans()):
+        lines += ["", "as spans:", *(f"- {span}" for span in spans)]
     text = [f"# {line}".rstrip() for line in lines]
     text += ["", "# what differs from the page at connect:", *differing(connected, said)]
     if end := list(differing(said, ended)):

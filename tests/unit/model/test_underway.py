@@ -25,7 +25,6 @@ from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.operations import MAX_CLIENTS, OPERATIONS
 from qmp_exporter.catalog.states import LostCause, TargetState
 from qmp_exporter.model.apply import apply
-from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Ask
 from qmp_exporter.model.operation import (
     AWAITED,
@@ -33,124 +32,46 @@ from qmp_exporter.model.operation import (
     MAX_AGE,
     MAX_CLOSING,
     MAX_EVENTS,
-    Began,
-    Crowded,
-    Ended,
-    Noted,
-    Told,
-    Underway,
 )
 from qmp_exporter.model.replies import MigratedRam, MigrationInfo
-from qmp_exporter.model.underway import close, follow, tick
 from qmp_exporter.model.vm import VM
+from tracks import Tracks
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from qmp_exporter.model.event import Event
     from qmp_exporter.model.inputs import Input
-    from qmp_exporter.model.operation import Fact
 
 
-class Shown(msgspec.Struct):
-    """A span as a tracer would have made it; times in seconds of the test."""
-
-    name: str
-    begin: float
-    parent: str = ""
-    cause: str = ""
-    previous: str = ""
-    end: float | None = None
-    events: list[str] = []
-    told: dict[str, Any] = {}
-    error: str = ""
-
-
-class Story:
-    """A VM, and the spans of what happened to it.
-
-    Attributes:
-        crowded: operations without a span, once for each event.
-    """
+class Story(Tracks):
+    """A VM, and the spans of what happened to it."""
 
     def __init__(self, *given: Input) -> None:
+        super().__init__(START)
         self.vm = VM()
-        self.known = Underway()
-        self.by_id: dict[int, Shown] = {}
-        self.crowded: list[str] = []
         self.feed(*given)
-
-    @property
-    def spans(self) -> list[Shown]:
-        """All of them, in the order in which they began."""
-        return list(self.by_id.values())
 
     def feed(self, *given: Input) -> None:
         """Apply inputs, and follow them."""
         for one in given:
             step = apply(self.vm, one)
-            self.known, facts = follow(self.known, one, self.vm, step)
+            self.follow(one, self.vm, step)
             self.vm = step.vm
-            self._take(facts, one)
 
-    def tick(self, at: float) -> None:
+    def until(self, at: float) -> None:
         """Let nothing happen until second ``at``."""
-        self.known, facts = tick(self.known, START + at, BOOT + at)
-        self._take(facts)
+        self.tick(START + at, BOOT + at)
 
-    def close(self, at: float) -> None:
+    def leave(self, at: float) -> None:
         """Look away at second ``at``."""
-        self.known, facts = close(self.known, START + at)
-        self._take(facts)
-
-    def one(self, name: str) -> Shown:
-        """Return the only span of that name."""
-        (found,) = self.all(name)
-        return found
-
-    def all(self, name: str) -> list[Shown]:
-        """Return all spans of that name, the oldest first."""
-        return [span for span in self.spans if span.name == name]
-
-    def _take(self, facts: Iterable[Fact], given: Input | None = None) -> None:
-        for fact in facts:
-            match fact:
-                case Began():
-                    names = [fact.parent, fact.cause, fact.previous]
-                    parent, cause, previous = (self._label(number) for number in names)
-                    told = dict(fact.attributes)
-                    begin = round(fact.time - START, 6)
-                    self.by_id[fact.id] = Shown(
-                        fact.name, begin, parent, cause, previous, told=told, error=fact.error
-                    )
-                case Noted():
-                    assert isinstance(given, Event)
-                    cause = f" <- {fact.cause}" if fact.cause else ""
-                    assert self.by_id[fact.id].end is None
-                    self.by_id[fact.id].events.append(f"{given.name}{cause}")
-                case Told():
-                    assert self.by_id[fact.id].end is None
-                    self.by_id[fact.id].told |= fact.attributes
-                    self.by_id[fact.id].error = fact.error
-                case Ended():
-                    assert self.by_id[fact.id].end is None
-                    self.by_id[fact.id].end = round(fact.time - START, 6)
-                case Crowded():
-                    self.crowded.append(fact.name)
-
-    def _label(self, number: int | None) -> str:
-        """Return the name of a span and which of that name it is, from 0."""
-        if number is None:
-            return ""
-        span = self.by_id[number]
-        return f"{span.name} {self.all(span.name).index(span)}"
+        self.close(START + at)
 
 
 def running() -> Story:
     """Return a VM that runs, and was just connected to."""
     dialled = msgspec.structs.replace(connected(), dialled=START - 0.5)
     story = Story(dialled, status("running", 0.1), ready(0.2))
-    story.by_id.clear()
+    story._by_id.clear()
     return story
 
 
@@ -288,9 +209,9 @@ def test_a_guest_that_does_not_power_down_has_failed_to() -> None:
     """After five minutes; it is asked again in another span then."""
     story = running()
     story.feed(event("POWERDOWN", None, 1), event("POWERDOWN", None, 100))
-    story.tick(300.9)
+    story.until(300.9)
     assert story.one("qemu.guest.shutdown").end is None
-    story.tick(301)
+    story.until(301)
     shutdown = story.one("qemu.guest.shutdown")
     assert (shutdown.end, shutdown.error) == (301, "timeout")
     assert shutdown.events == ["POWERDOWN", "POWERDOWN"]
@@ -387,9 +308,9 @@ def test_a_reply_that_does_not_come_holds_up_the_end_for_a_while_only() -> None:
     """The end is the end of the operation, however long that was waited for."""
     story = running()
     story.feed(migration("setup", 1), migration("completed", 2))
-    story.tick(2 + AWAITED - 0.1)
+    story.until(2 + AWAITED - 0.1)
     assert story.one("qemu.migration").end is None
-    story.tick(2 + AWAITED)
+    story.until(2 + AWAITED)
     assert story.one("qemu.migration").end == 2
 
 
@@ -580,7 +501,7 @@ def test_who_looks_away_leaves_everything_incomplete() -> None:
     story = running()
     story.feed(event("RTC_CHANGE", {"offset": 1}, 0.5))
     story.feed(vnc("CONNECTED", "1", 1), migration("setup", 2), migration("failed", 3))
-    story.close(9)
+    story.leave(9)
     session = story.one("qemu.display.session")
     assert (session.end, session.told["qmp_exporter.incomplete"]) == (9, True)
     assert "qmp_exporter.incomplete" not in story.one("qemu.migration").told
@@ -596,9 +517,9 @@ def test_events_of_nothing_are_on_the_activity() -> None:
     first, second = story.all("qemu.activity")
     assert (len(first.events), first.begin, first.end) == (100, 0, 0.099)
     assert (len(second.events), second.begin, second.previous) == (1, 0.1, "qemu.activity 0")
-    story.tick(0.1 + MAX_ACTIVITY - 0.01)
+    story.until(0.1 + MAX_ACTIVITY - 0.01)
     assert second.end is None
-    story.tick(0.1 + MAX_ACTIVITY)
+    story.until(0.1 + MAX_ACTIVITY)
     assert second.end == 0.1
     story.feed(event("RTC_CHANGE", {"offset": 1}, 99))
     assert story.all("qemu.activity")[2].previous == "qemu.activity 1"
@@ -608,10 +529,10 @@ def test_a_long_operation_goes_on_in_segments() -> None:
     """Of the same trace, each linked to the one before, each with all that is known so far."""
     story = running()
     story.feed(migration("setup", 1), migration("active", 2))
-    story.tick(1 + MAX_AGE - 0.1)
+    story.until(1 + MAX_AGE - 0.1)
     assert len(story.spans) == 1
-    story.tick(1 + MAX_AGE)
-    story.tick(1 + 2 * MAX_AGE)
+    story.until(1 + MAX_AGE)
+    story.until(1 + 2 * MAX_AGE)
     story.feed(event("STOP", None, 1300), migration("failed", 1400), reply(Ask.MIGRATE, None, 1401))
     one, two, three = story.all("qemu.migration")
     assert [(s.begin, s.end) for s in (one, two, three)] == [(1, 601), (601, 1201), (1201, 1400)]
@@ -637,7 +558,7 @@ def test_a_late_event_does_not_turn_time_back() -> None:
     story.feed(
         event("RTC_CHANGE", {"offset": 1}, 5), event("RTC_CHANGE", {"offset": 1}, 4.5, late=1)
     )
-    story.close(9)
+    story.leave(9)
     assert (story.one("qemu.activity").begin, story.one("qemu.activity").end) == (5, 5)
 
 
