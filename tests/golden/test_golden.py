@@ -1,10 +1,10 @@
 """What the page shows of every captured story and of every example of the old documents.
 
 A golden file tells a story: in comments how it was brought about, every event with what decides
-how it counts, what QEMU answered, and the spans that come of it; then the series that differ from those of the VM when it
-was connected, as the page shows them; last, those that the end of QEMU changed. Of the 17 rows that
-`qemu_migration_status` has from the first migration on, those that read 0 are left out there; so
-are the sums over all VMs, which have a test of their own.
+how it counts, what QEMU answered, and the spans that come of it; then the series that differ from
+those of the VM when it was connected, as the page shows them; last, those that the end of QEMU
+changed. Of the 17 rows that `qemu_migration_status` has from the first migration on, those that
+read 0 are left out there; so are the sums over all VMs, which have a test of their own.
 
 To write the files anew: ``GOLDEN_UPDATE=1 scripts/test tests/golden``, then read the difference.
 """
