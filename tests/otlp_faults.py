@@ -68,8 +68,9 @@ def rejecting(number: int) -> Fault:
 class Door:
     """Where clients connect: hands on what they send to the server behind, or fails."""
 
-    def __init__(self, fault: Callable[[], Fault]) -> None:
+    def __init__(self, fault: Callable[[], Fault], tell: Callable[[], None]) -> None:
         self._fault = fault
+        self._tell = tell
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = self.behind = 0
@@ -105,6 +106,7 @@ class Door:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self._tell()
         try:
             await self._serve(reader, writer)
         except* (OSError, EOFError, asyncio.CancelledError):
