@@ -72,7 +72,7 @@ class Door:
         self._fault = fault
         self._tell = tell
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.port = self.behind = 0
         self.connections = self.size = 0
 
@@ -94,26 +94,28 @@ class Door:
 
     def reset(self) -> None:
         """End all connections."""
-        for task in self._tasks:
+        for task, writer in self._clients.items():
             task.cancel()
+            writer.transport.abort()
 
     async def gone(self) -> None:
         """Wait until all connections have ended."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(5):  # those that were accepted at last begin
+            await asyncio.sleep(0)
+        self.reset()
+        await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._clients[task] = writer
+        task.add_done_callback(self._ended)
         self.connections += 1
         self._tell()
-        try:
-            await self._serve(reader, writer)
-        except* (OSError, EOFError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._clients.pop(task).transport.abort()
+        if not task.cancelled():
+            task.exception()  # is of a connection that was lost
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         kind = self._fault().kind

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qmp_exporter.config.otel import Signal
+from qmp_exporter.telemetry.otel import batch
 from qmp_exporter.telemetry.otel.batch import Batch
 from qmp_exporter.telemetry.otel.counts import Counts
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PATIENCE = 30.0
 LATER = 3600.0
@@ -41,12 +42,12 @@ class Way:
         self.fails = 0
         self.closed = 0
 
-    def send(self, batch: Sequence[int]) -> tuple[int, str]:
+    def send(self, items: Sequence[int]) -> tuple[int, str]:
         """Send."""
         self.entered.release()
         assert self.open.wait(PATIENCE)
-        self.batches.append(list(batch))
-        failed = min(self.fails, len(batch))
+        self.batches.append(list(items))
+        failed = min(self.fails, len(items))
         return failed, "as the test says" if failed else ""
 
     def close(self) -> None:
@@ -61,11 +62,11 @@ class Way:
 class Queue:
     """A batch under test."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, weigh: Callable[[int], int] = lambda _: 1, **limits: Any) -> None:
         signal = Signal(("otlp",), **{"queue": 10, "batch": 4, "delay": LATER} | limits)
         self.way = Way()
         self.counts = Counts()
-        self.batch: Batch[int] = Batch("traces", self.way, signal, self.counts)  # type: ignore[arg-type]
+        self.batch: Batch[int] = Batch("traces", self.way, signal, self.counts, weigh)  # type: ignore[arg-type]
 
     def put(self, *items: int) -> None:
         """Put items."""
@@ -136,6 +137,51 @@ def test_the_oldest_give_way_to_the_newest(queue: Queue) -> None:
     assert queue.close() == 0
     assert [item for sent in queue.way.batches for item in sent] == [*range(4), *range(9, 19)]
     assert queue.numbers == (19, 0, 14, 0, 5)
+
+
+def test_what_is_heavy_takes_more_room() -> None:
+    """The oldest give way, however few items there are; a heavy one goes by itself."""
+    queue = Queue(lambda item: item, queue=2048, batch=512)
+    queue.way.open.clear()
+    queue.put(batch.MOST_SENT)
+    queue.way.until_entered()
+    queue.put(1, batch.MOST_WAITING - 1)
+    assert queue.numbers == (3, 3, 0, 0, 0)
+    queue.put(2)
+    assert queue.numbers == (4, 2, 0, 0, 2)
+    queue.put(3)
+    assert queue.numbers == (5, 3, 0, 0, 2)
+    queue.way.open.set()
+    queue.close()
+    assert queue.way.batches == [[batch.MOST_SENT], [2, 3]]
+
+
+def test_one_export_has_a_bounded_weight() -> None:
+    """A batch ends with the item that fills it."""
+    queue = Queue(lambda item: item, queue=2048, batch=512)
+    half = batch.MOST_SENT // 2
+    queue.put(half - 1)
+    queue.put(half)
+    queue.put(half)
+    queue.close()
+    assert queue.way.batches == [[half - 1, half, half]]
+    queue = Queue(lambda item: item, queue=2048, batch=512)
+    queue.way.open.clear()
+    queue.put(batch.MOST_SENT)
+    queue.way.until_entered()
+    queue.put(half, half, half)
+    queue.way.open.set()
+    queue.close()
+    assert queue.way.batches == [[batch.MOST_SENT], [half, half], [half]]
+
+
+def test_a_queue_and_a_batch_that_were_set_to_more_have_more() -> None:
+    """The bounds of weight are no bounds of the number of items."""
+    most = batch.MOST_WAITING + 100
+    queue = Queue(queue=most, batch=most)
+    queue.put(*range(most))
+    queue.close()
+    assert queue.way.batches == [[*range(most)]]
 
 
 def test_what_fails_is_counted_by_item(queue: Queue) -> None:
@@ -214,7 +260,7 @@ def test_the_numbers_are_right_whenever_they_are_looked_at() -> None:
     assert (received, queued) == (9000, 0)
     assert exported + failed == sum(map(len, queue.way.batches))
     assert exported + failed + dropped == 9000
-    sent = [item for batch in queue.way.batches for item in batch]
+    sent = [item for items in queue.way.batches for item in items]
     assert len(set(sent)) == len(sent)
 
 
