@@ -261,7 +261,7 @@ class Receiver:
 
     # ---- requests
 
-    async def _post(self, request: web.Request) -> web.Response:
+    async def _post(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         fault = self._fault
         if fault.kind == "status":
@@ -282,6 +282,11 @@ class Receiver:
         headers = {name.lower(): value for name, value in request.headers.items()}
         items = service.items(service.request.FromString(body))
         self._take(Request(signal, "http", request.path, headers, client, items))
+        if fault.kind == "endless":
+            endless = web.StreamResponse()
+            await endless.prepare(request)
+            while True:
+                await endless.write(bytes(1 << 16))
         answer = service.answered(fault.rejected)
         return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
 

@@ -31,7 +31,9 @@ CODES = {
 class Fault(msgspec.Struct, frozen=True):
     """A way to fail; ``kind`` says which, and the rest belongs to some of them."""
 
-    kind: Literal["none", "refuse", "black-hole", "cut", "hang", "slow", "status", "rejecting"]
+    kind: Literal[
+        "none", "refuse", "black-hole", "cut", "hang", "slow", "status", "rejecting", "endless"
+    ]
     status: int = 200
     retry_after: int | None = None
     seconds: float = 0.0
@@ -48,6 +50,10 @@ CUT = Fault("cut")
 """Connections are reset in the middle of a request."""
 HANG = Fault("hang")
 """Requests are taken and kept, and never answered."""
+
+
+ENDLESS = Fault("endless")
+"""Requests are taken; over HTTP, the answer has no end."""
 
 
 def status(code: int, retry_after: int | None = None, location: str = "") -> Fault:

@@ -11,7 +11,7 @@ import pytest
 
 from integration.exporting import exporting
 from otlp import Receiver, certify
-from otlp_faults import BLACK_HOLE, CUT, HANG, REFUSE, Fault, slow, status
+from otlp_faults import BLACK_HOLE, CUT, ENDLESS, HANG, REFUSE, Fault, slow, status
 
 
 if TYPE_CHECKING:
@@ -269,3 +269,26 @@ async def test_closing_twice_is_as_good_as_once() -> None:
         running.spans(10)
         await asyncio.gather(*(running.close() for _ in range(3)))
         assert running.tally().exported == 10
+
+
+async def test_an_answer_without_end_is_no_matter() -> None:
+    """Its status says that all was taken; what comes with it is not read to the end."""
+    more = {"logs_exporter": "none"}
+    async with Receiver() as receiver, exporting(receiver.environment(**more)) as running:
+        await receiver.fail(ENDLESS)
+        for number in (1, 2):
+            running.spans(1)
+            await running.until(lambda number=number: running.tally().exported == number)  # type: ignore[misc]
+
+
+@PROTOCOLS
+async def test_a_connection_is_used_again(protocol: Any) -> None:
+    """One for each signal, however many exports there are."""
+    async with Receiver() as receiver, exporting(receiver.environment(protocol)) as running:
+        for number in range(1, 6):
+            running.spans(1)
+            running.records(1)
+            await receiver.until_spans(number)
+            await receiver.until_logs(number)
+        assert len(receiver.requests) >= 10
+        assert receiver.connections[protocol] <= 2
