@@ -13,9 +13,9 @@ import pytest
 from opentelemetry._logs import NoOpLogger
 from opentelemetry.exporter.http.transport._requests import RequestsHTTPTransport
 from opentelemetry.sdk._logs import Logger, LoggerProvider
-from opentelemetry.sdk.trace import Tracer, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Tracer, TracerProvider
 from opentelemetry.semconv.resource import HostArchValues, ResourceAttributes
-from opentelemetry.trace import NoOpTracer
+from opentelemetry.trace import NoOpTracer, SpanContext, TraceFlags
 
 from qmp_exporter.config.otel import Otel, read_otel
 from qmp_exporter.model.inputs import Identity
@@ -117,6 +117,18 @@ def test_what_is_not_exported_is_not_made() -> None:
     assert (made.traces, made.logs, set(made.counts)) == (True, False, {"traces"})
     assert isinstance(made.logger(WEB01, "x"), NoOpLogger)
     made.close(0)
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(0, 0), (1, 1), (2, 0), (3, 1)])
+def test_a_span_that_is_recorded_and_not_sampled_is_not_exported(
+    providers: Providers, flags: int, expected: int
+) -> None:
+    """The flag of its context says so; another flag beside it does not matter."""
+    tracer = providers.tracer(WEB01, "web01")
+    assert isinstance(tracer, Tracer)
+    context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(flags))
+    tracer.span_processor.on_end(ReadableSpan("s", context))
+    assert providers.counts["traces"].tally.received == expected
 
 
 def test_the_counts_are_shown_from_the_beginning() -> None:
