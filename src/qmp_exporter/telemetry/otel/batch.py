@@ -160,6 +160,8 @@ class Batch(Generic[T]):
                 ),
                 self._delay,
             )
+            if self._over:
+                return []
             least = self._weight - self._most_sent
             batch = [self._pop()]
             while self._queue and len(batch) < self._size and self._weight > least:

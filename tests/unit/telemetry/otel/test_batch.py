@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -214,6 +214,19 @@ def test_the_end_is_in_time_though_an_export_hangs(queue: Queue) -> None:
     queue.batch._thread.join(PATIENCE)
     assert queue.numbers == (9, 0, 0, 0, 9)
     assert (len(queue.way.batches), queue.way.closed) == (1, 1)
+
+
+def test_the_end_may_come_before_the_thread_has_turned_round() -> None:
+    """What waits is dropped then, the way is closed, and the thread ends without an error."""
+    for _ in range(50):
+        queue = Queue()
+        queue.put(1)
+        deadline = monotonic() + PATIENCE
+        while not queue.batch._changed._waiters and monotonic() < deadline:  # type: ignore[attr-defined]
+            sleep(0)  # until it waits for more
+        left = queue.close(0)
+        queue.batch._thread.join(PATIENCE)
+        assert queue.numbers == (1, 0, 1 - left, 0, left)
 
 
 def test_at_the_end_all_that_waits_is_sent(queue: Queue) -> None:
