@@ -284,7 +284,7 @@ def test_what_is_no_boolean_counts_as_false_and_is_remarked() -> None:
 
 def test_grpc_without_its_extra_is_told() -> None:
     """By the variable that asks for it, with what to install."""
-    with mock.patch.object(otlp, "distribution", side_effect=PackageNotFoundError):
+    with mock.patch("importlib.metadata.distribution", side_effect=PackageNotFoundError):
         said = refused(exporter_otlp_traces_protocol="grpc")
         assert said == (
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: found 'grpc', and"
