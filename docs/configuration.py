@@ -58,6 +58,14 @@ The name of a label has letters, digits and `_`, does not begin with `__`, and i
 """
 
 
+OTEL: Final = """
+## OpenTelemetry
+
+Where traces, logs and metrics are sent to, and how, is not set here but by OpenTelemetry's own
+variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT`: [opentelemetry.md](opentelemetry.md).
+"""
+
+
 def page(table: Callable[[tuple[str, ...]], str], row: Row) -> str:
     """Return the page; ``table`` makes the head of a table, ``row`` one of its rows."""
     lines = [
@@ -76,6 +84,7 @@ def page(table: Callable[[tuple[str, ...]], str], row: Row) -> str:
         table(("key", "what it does")),
         *members(LISTENER, row),
         LABELS,
+        OTEL,
         "## An example\n",
         f"[qmp-exporter.yml]({EXAMPLE.name}):\n",
         f"```yaml\n{EXAMPLE.read_text()}```",

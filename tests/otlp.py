@@ -68,6 +68,7 @@ class Receiver:
         grpc: where it is, for OTLP over gRPC.
         requests: those that were taken, in order.
         refused: how many requests were answered with a status that is none of success.
+        hung: how many requests were taken and not answered.
         connections: how many there were, by protocol.
         size: bytes that came, by protocol.
     """
@@ -81,9 +82,11 @@ class Receiver:
         self._fault = NONE
         self._arrived = asyncio.Event()
         self._released = threading.Event()
-        self._doors = {"http": Door(lambda: self._fault), "grpc": Door(lambda: self._fault)}
+        self._doors = {
+            protocol: Door(lambda: self._fault, self._arrived.set) for protocol in ("http", "grpc")
+        }
         self.requests: list[Request] = []
-        self.refused = 0
+        self.refused = self.hung = 0
 
     @property
     def http(self) -> str:
@@ -258,7 +261,7 @@ class Receiver:
 
     # ---- requests
 
-    async def _post(self, request: web.Request) -> web.Response:
+    async def _post(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         fault = self._fault
         if fault.kind == "status":
@@ -269,6 +272,7 @@ class Receiver:
             headers |= {"Location": fault.location} if fault.location else {}
             return web.Response(status=fault.status, headers=headers)
         if fault.kind == "hang":
+            self._hang()
             await asyncio.Event().wait()  # until the connection ends
         await asyncio.sleep(fault.seconds)
         signal: Any = request.path.rpartition("/")[2]
@@ -278,11 +282,20 @@ class Receiver:
         headers = {name.lower(): value for name, value in request.headers.items()}
         items = service.items(service.request.FromString(body))
         self._take(Request(signal, "http", request.path, headers, client, items))
+        if fault.kind == "endless":
+            endless = web.StreamResponse()
+            await endless.prepare(request)
+            while True:
+                await endless.write(bytes(1 << 16))
         answer = service.answered(fault.rejected)
         return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
 
     def _take(self, request: Request) -> None:
         self.requests.append(request)
+        self._arrived.set()
+
+    def _hang(self) -> None:
+        self.hung += 1
         self._arrived.set()
 
     def _refuse(self) -> None:
@@ -301,6 +314,7 @@ class Receiver:
                 )
             context.abort(CODES[fault.status], f"as the test says: {fault.status}")
         if fault.kind == "hang":
+            self._loop.call_soon_threadsafe(self._hang)
             released.wait()
             context.abort(grpc.StatusCode.CANCELLED, "the test is over")
         released.wait(fault.seconds)

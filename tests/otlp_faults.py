@@ -31,7 +31,9 @@ CODES = {
 class Fault(msgspec.Struct, frozen=True):
     """A way to fail; ``kind`` says which, and the rest belongs to some of them."""
 
-    kind: Literal["none", "refuse", "black-hole", "cut", "hang", "slow", "status", "rejecting"]
+    kind: Literal[
+        "none", "refuse", "black-hole", "cut", "hang", "slow", "status", "rejecting", "endless"
+    ]
     status: int = 200
     retry_after: int | None = None
     seconds: float = 0.0
@@ -48,6 +50,10 @@ CUT = Fault("cut")
 """Connections are reset in the middle of a request."""
 HANG = Fault("hang")
 """Requests are taken and kept, and never answered."""
+
+
+ENDLESS = Fault("endless")
+"""Requests are taken; over HTTP, the answer has no end."""
 
 
 def status(code: int, retry_after: int | None = None, location: str = "") -> Fault:
@@ -68,10 +74,11 @@ def rejecting(number: int) -> Fault:
 class Door:
     """Where clients connect: hands on what they send to the server behind, or fails."""
 
-    def __init__(self, fault: Callable[[], Fault]) -> None:
+    def __init__(self, fault: Callable[[], Fault], tell: Callable[[], None]) -> None:
         self._fault = fault
+        self._tell = tell
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.port = self.behind = 0
         self.connections = self.size = 0
 
@@ -93,25 +100,28 @@ class Door:
 
     def reset(self) -> None:
         """End all connections."""
-        for task in self._tasks:
+        for task, writer in self._clients.items():
             task.cancel()
+            writer.transport.abort()
 
     async def gone(self) -> None:
         """Wait until all connections have ended."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(5):  # those that were accepted at last begin
+            await asyncio.sleep(0)
+        self.reset()
+        await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._clients[task] = writer
+        task.add_done_callback(self._ended)
         self.connections += 1
-        try:
-            await self._serve(reader, writer)
-        except* (OSError, EOFError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
+        self._tell()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._clients.pop(task).transport.abort()
+        if not task.cancelled():
+            task.exception()  # is of a connection that was lost
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         kind = self._fault().kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
+from qmp_exporter.config.otel import read_otel
 
 
 ROOT = Path(__file__).parents[2]
@@ -33,3 +35,35 @@ def test_every_metric_and_event_is_in_the_reference() -> None:
     assert [name for name in names if f"`{name}`" not in metrics] == []
     events = (ROOT / "docs/events.md").read_text()
     assert [spec.name for spec in EVENTS if f"## {spec.name}\n" not in events] == []
+
+
+class Watched(dict[str, str]):
+    """An environment that keeps what it is asked for."""
+
+    asked: set[str]
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        """The text of a variable."""
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def test_the_variables_of_opentelemetry_are_in_the_table_and_no_others() -> None:
+    """Each that is read, and only those."""
+    environment = Watched(
+        OTEL_TRACES_EXPORTER="otlp",
+        OTEL_LOGS_EXPORTER="otlp",
+        OTEL_METRICS_EXPORTER="otlp",
+        OTEL_TRACES_SAMPLER="traceidratio",
+        OTEL_EXPORTER_OTLP_LOGS_PROTOCOL="grpc",
+    )
+    environment.asked = set()
+    assert read_otel(environment)
+    text = (ROOT / "docs/opentelemetry.md").read_text()
+    told = set(re.findall(r"`(OTEL_[A-Z_]+)`(?=<br>| \|)", text))
+    signals = ("TRACES", "LOGS", "METRICS")
+    asked = {
+        re.sub(f"OTLP_({'|'.join(signals)})_(?!TEMPORALITY)", "OTLP_SIGNAL_", name)
+        for name in environment.asked
+    }
+    assert told == asked | {"OTEL_EXPORTER_OTLP_SIGNAL_ENDPOINT"}

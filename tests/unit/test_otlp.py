@@ -135,7 +135,8 @@ def post(receiver: Receiver, timeout: float = 10.0) -> requests.Response:
 
 def call(receiver: Receiver, timeout: float = 10.0) -> Any:
     """The same over gRPC."""
-    with grpc.insecure_channel(receiver.grpc.partition("://")[2]) as channel:
+    alone = [("grpc.use_local_subchannel_pool", 1)]  # and not a connection of the call before
+    with grpc.insecure_channel(receiver.grpc.partition("://")[2], alone) as channel:
         path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
         return channel.unary_unary(path)(b"", timeout=timeout)
 
@@ -189,7 +190,7 @@ async def test_it_fails_over_grpc(fault: Any, code: str) -> None:
             await asyncio.to_thread(call, receiver, 0.5)
         assert caught.value.code().name == code
         await receiver.heal()
-        await asyncio.to_thread(call, receiver)
+        await asyncio.to_thread(call, receiver, 30.0)
         await receiver.until(lambda: len(receiver.requests) == 1)
 
 

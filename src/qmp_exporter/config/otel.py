@@ -2,7 +2,7 @@
 
 Sources: open-telemetry/opentelemetry-specification, configuration/sdk-environment-variables.md and
 protocol/exporter.md. Durations are milliseconds there, also that of ``OTEL_EXPORTER_OTLP_TIMEOUT``,
-which Python's SDK takes for seconds. docs/configuration.md says what is honoured.
+which Python's SDK takes for seconds. docs/opentelemetry.md says what is honoured.
 """
 
 from __future__ import annotations

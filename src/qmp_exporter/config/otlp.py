@@ -7,7 +7,6 @@ comes before the general one.
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -150,6 +149,9 @@ def _wrong(name: str, text: str, expected: str) -> ConfigError:
 
 
 def _require_grpc(name: str) -> None:
+    # Imported here: it is slow to import, and --version and --help are quick without.
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
     try:
         distribution(GRPC)
     except PackageNotFoundError:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_WAITING: Final = 16_384
-"""Weight of what may wait: events on spans have some 1 KiB each, and a span has up to 100."""
+"""Weight of what may wait: events on spans have some 1 KiB each, and a span has up to 100. A queue
+that was set to more items has room for as many without events."""
 
 MOST_SENT: Final = 4_096
-"""Weight of one export: a collector takes 4 MiB by gRPC, unless it is told to take more."""
+"""Weight of one export: a collector takes 4 MiB by gRPC, unless it is told to take more. A batch
+that was set to more items is one of as many without events."""
 
 
 class Batch(Generic[T]):
@@ -55,6 +57,8 @@ class Batch(Generic[T]):
         self._size = signal.batch
         self._delay = signal.delay
         self._weigh = weigh
+        self._most_waiting = max(MOST_WAITING, signal.queue)
+        self._most_sent = max(MOST_SENT, signal.batch)
         self._weight = 0
         self._queue: deque[tuple[T, int]] = deque()
         self._sending = 0
@@ -76,11 +80,13 @@ class Batch(Generic[T]):
                 self._counts.drop()
                 return
             self._weight += weight
-            while self._queue and (len(self._queue) >= self._room or self._weight > MOST_WAITING):
+            while self._queue and (
+                len(self._queue) >= self._room or self._weight > self._most_waiting
+            ):
                 gone.append(self._pop())
                 self._counts.drop()
             self._queue.append((item, weight))
-            heavy = self._weight >= MOST_SENT > self._weight - weight
+            heavy = self._weight >= self._most_sent > self._weight - weight
             if heavy or len(self._queue) in (1, self._enough):
                 self._changed.notify_all()
         del gone  # not earlier: with much on it, that takes its time
@@ -148,18 +154,24 @@ class Batch(Generic[T]):
             self._changed.wait_for(
                 lambda: (
                     len(self._queue) >= self._enough
-                    or self._weight >= MOST_SENT
+                    or self._weight >= self._most_sent
                     or self._hurried
                     or self._ending
                 ),
                 self._delay,
             )
-            least = self._weight - MOST_SENT
+            if self._over:
+                return []
+            least = self._weight - self._most_sent
             batch = [self._pop()]
             while self._queue and len(batch) < self._size and self._weight > least:
                 batch.append(self._pop())
             self._sending = len(batch)
             return batch
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self._queue) >= self._room or self._weight > self._most_waiting
 
     def _pop(self) -> T:
         item, weight = self._queue.popleft()

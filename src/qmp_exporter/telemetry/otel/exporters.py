@@ -62,12 +62,11 @@ class Way(Generic[T]):
         """Export a batch; return how many items of it were not taken, and why."""
         self._outcome.begin()
         try:
-            successful = self._exporter.export(batch).name == "SUCCESS"
+            if self._exporter.export(batch).name != "SUCCESS":
+                return len(batch), self._outcome.reason
+            number, reason = self._outcome.rejected
         except Exception as err:  # noqa: BLE001 - whatever it is, the next one may do
             return len(batch), reason_of(err)
-        if not successful:
-            return len(batch), self._outcome.reason
-        number, reason = self._outcome.rejected
         return min(number, len(batch)), reason
 
     def close(self) -> None:

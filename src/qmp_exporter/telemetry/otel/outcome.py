@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,8 @@ _ANSWERS: Final[dict[str, tuple[Any, str]]] = {
     "logs": (ExportLogsServiceResponse, "rejected_log_records"),
     "metrics": (ExportMetricsServiceResponse, "rejected_data_points"),
 }
+_LONGEST: Final = 64 * 1024
+"""Bytes of an answer: it holds a number and a message."""
 _REDIRECTS: Final = range(300, 400)
 
 
@@ -95,7 +97,7 @@ class Transport(RequestsHTTPTransport):
     """HTTP as the SDK does it, but for three things.
 
     ``REQUESTS_CA_BUNDLE`` does not come before a certificate that was set; a redirect, which the
-    SDK takes for success, is a failure; and the answer is kept.
+    SDK takes for success, is a failure; and the answer is kept, of which there may be no end.
     """
 
     def __init__(self, otlp: Otlp, outcome: Outcome) -> None:
@@ -108,16 +110,21 @@ class Transport(RequestsHTTPTransport):
         """Send a request."""
         try:
             response = self._session.request(
-                method, url, allow_redirects=False, verify=self._verify, **more
+                method, url, allow_redirects=False, stream=True, verify=self._verify, **more
             )
         except Exception as err:  # noqa: BLE001 - the SDK decides on it
             return RequestsHTTPResult(error=err)
         if response.status_code in _REDIRECTS:
+            response.close()
             where = response.headers.get("location", "nowhere")
             return RequestsHTTPResult(
                 error=RedirectedError(f"{response.status_code}, redirected to {where}")
             )
-        self._outcome.answer = response.content
+        with (
+            suppress(Exception),
+            response,
+        ):  # the status says it all, what is with it may be missing
+            self._outcome.answer = response.raw.read(_LONGEST, decode_content=True)
         return RequestsHTTPResult(response.status_code, response.reason, response=response)
 
 
