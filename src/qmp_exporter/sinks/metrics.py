@@ -231,12 +231,13 @@ class MetricsSink:
             for metric, table in zip(_ABOUT_FLEET, self._fleet.values(), strict=True)
         ]
 
-    def last(self, owner: object, now: float) -> list[Samples]:
-        """Return the samples of a VM that is gone, unless another has its name by now."""
-        if not isinstance(owner, Series) or owner.name in self._series:
-            return []
+    def last(self, owner: object, now: float) -> tuple[list[Samples], list[Samples]]:
+        """Return the last samples of a VM that is gone, and those of who has its name now."""
+        assert isinstance(owner, Series)  # noqa: S101 - it owns samples of ours, and ends
+        heir = self._series.get(owner.name)
         with self._lock:
-            return list(samples(owner, _ABOUT, now))
+            old = list(samples(owner, _ABOUT, now))
+            return old, list(samples(heir, _ABOUT, now)) if heir is not None else []
 
     # ---- counting, on the event loop
 

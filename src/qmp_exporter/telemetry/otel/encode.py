@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_LARGEST: Final = 2**63 - 1
 _GONE: Final = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 
 # A tag is the number of the field times 8, and 1 for 8 bytes or 2 for a length and that many bytes.
 _POINT: Final = b"\x0a"  # data_points, which is field 1 of Gauge, Sum and Histogram
-_INTEGER: Final = Struct("<BQBQBq")  # start_time_unix_nano, time_unix_nano, as_int
-_DOUBLE: Final = Struct("<BQBQBd")  # the same with as_double
-_START, _TIME, _AS_INT, _AS_DOUBLE = 2 * 8 + 1, 3 * 8 + 1, 6 * 8 + 1, 4 * 8 + 1
+_NUMBER: Final = Struct("<BQBQBd")  # start_time_unix_nano, time_unix_nano, as_double
+_START, _TIME, _AS_DOUBLE = 2 * 8 + 1, 3 * 8 + 1, 4 * 8 + 1
 
 
 @lru_cache(maxsize=8192)  # more than there are pairs of a VM; the next VM has most of them, too
@@ -57,13 +55,12 @@ def point(attributes: bytes, start: int, now: int, value: float | Distribution) 
         attributes: of it.
         start: Unix nanoseconds since when it counts.
         now: Unix nanoseconds when it was read.
-        value: a whole number stays one if it fits into 64 bits.
+        value: sent as a fraction, as Prometheus has no others: an integer of OTLP has 64 bits,
+            which a sum may outgrow, and a series may not change its type.
     """
     if isinstance(value, Distribution):
         return _point(_histogram(attributes, start, now, value))
-    if isinstance(value, int) and value <= _LARGEST:
-        return _point(attributes + _INTEGER.pack(_START, start, _TIME, now, _AS_INT, value))
-    return _point(attributes + _DOUBLE.pack(_START, start, _TIME, now, _AS_DOUBLE, value))
+    return _point(attributes + _NUMBER.pack(_START, start, _TIME, now, _AS_DOUBLE, value))
 
 
 def gone(attributes: bytes, now: int) -> bytes:

@@ -31,6 +31,8 @@ DELTA: Final[dict[Preference, frozenset[Kind]]] = {
 }
 """What is sent as the difference to what was sent before."""
 
+Last: TypeAlias = "Callable[[object], tuple[list[Samples], list[Samples]]]"
+
 
 class Account:
     """What is kept of an owner of samples; of bytes and numbers, which the garbage collector skips.
@@ -50,7 +52,7 @@ class Account:
         self.round = 0
         self.sent: dict[str, int] = {}
         self.told: dict[str, dict[bytes, float | Distribution]] = {}
-        self.shown: dict[str, tuple[bytes, ...]] = {}
+        self.shown: dict[About, tuple[bytes, ...]] = {}
 
 
 class Receipt(NamedTuple):
@@ -116,9 +118,8 @@ class Ledger:
         """Return what is to be sent of samples read at ``now``, in Unix nanoseconds."""
         self._newest = now
         account = self._account(samples.owner)
-        about, _, labels, rows = samples
-        attributes = tuple([encode.attributes(labels, values) for values, _ in rows])
-        numbers = [number for _, number in rows]
+        about, attributes = _attributes(samples)
+        numbers = [number for _, number in samples.rows]
         start = account.start
         receipt = None
         if about.kind in self.delta:
@@ -130,9 +131,9 @@ class Ledger:
             numbers = [_risen(number, told.get(key)) for key, number in pairs]
         gone: Iterable[bytes] = ()
         if about.kind == "gauge":  # counters stay
-            before = account.shown.get(about.name, ())
+            before = account.shown.get(about, ())
             if attributes != before:
-                account.shown[about.name] = attributes
+                account.shown[about] = attributes
                 gone = set(before).difference(attributes)
         start = min(start, now)  # the clock may have been set back
         return Entry(
@@ -148,19 +149,20 @@ class Ledger:
         if account is not None:
             account.round = self._round
 
-    def part(self, last: Callable[[object], Iterable[Samples]], now: int) -> Iterator[Entry]:
+    def part(self, last: Last, now: int) -> Iterator[Entry]:
         """End a round: yield what is to be said of owners that did not have their turn.
 
         Args:
-            last: returns the last samples of an owner, if nobody else has those now.
+            last: returns the last samples of an owner, and those of who took its place.
             now: Unix nanoseconds.
         """
         left = [o for o, account in self._accounts.items() if account.round != self._round]
         for owner in left:
-            del self._accounts[owner]
-            for about, _, labels, rows in last(owner):
-                gone = [encode.gone(encode.attributes(labels, v), now) for v, _ in rows]
-                yield Entry(about, [], gone)
+            shown = self._accounts.pop(owner).shown
+            old, new = (dict(map(_attributes, found)) for found in last(owner))
+            for about, attributes in (old | shown).items():
+                gone = set(attributes).difference(new.get(about, ()))
+                yield Entry(about, [], [encode.gone(found, now) for found in gone])
 
     def _account(self, owner: object) -> Account:
         account = self._accounts.get(owner)
@@ -168,6 +170,11 @@ class Ledger:
             account = self._accounts[owner] = Account(self._before)
         account.round = self._round
         return account
+
+
+def _attributes(samples: Samples) -> tuple[About, tuple[bytes, ...]]:
+    """Return a metric, and the attributes of its points."""
+    return samples.about, tuple([encode.attributes(samples.labels, v) for v, _ in samples.rows])
 
 
 def _risen(now: float | Distribution, then: float | Distribution | None) -> float | Distribution:

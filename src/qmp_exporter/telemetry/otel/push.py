@@ -45,8 +45,8 @@ class Source(Protocol):
     def samples(self) -> Iterable[list[Samples]]:
         """Return all that a scrape shows, those of one moment together."""
 
-    def last(self, owner: object) -> Iterable[Samples]:
-        """Return what an owner had that is gone, and that nobody else has."""
+    def last(self, owner: object) -> tuple[list[Samples], list[Samples]]:
+        """Return the last samples of an owner that is gone, and those of who took its place."""
 
 
 class Push:

@@ -9,7 +9,7 @@ from qmp_exporter.telemetry.samples import of_families
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from prometheus_client import CollectorRegistry
 
@@ -36,6 +36,6 @@ class Everything:
         yield of_families(self._registry.collect(), self)
         yield from self._metrics.samples(monotonic)
 
-    def last(self, owner: object) -> Iterable[Samples]:
-        """Return what an owner had that is gone, and that nobody else has."""
+    def last(self, owner: object) -> tuple[list[Samples], list[Samples]]:
+        """Return the last samples of an owner that is gone, and those of who took its place."""
         return self._metrics.last(owner, monotonic())
