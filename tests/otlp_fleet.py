@@ -24,6 +24,7 @@ from builders import (
     status,
     vnc,
 )
+from otlp_data import metrics
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.config.otel import Metrics
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
         ExportMetricsServiceRequest,
     )
-    from prometheus_client import Metric
+    from prometheus_client import Metric as PrometheusFamily
 
+    from otlp_data import Metric
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.telemetry.otel.ledger import Preference
     from qmp_exporter.telemetry.otel.request import Request
@@ -58,7 +60,7 @@ SECOND: Final = 99.0
 class Process(Collector):
     """What prometheus-client tells of a process, always the same."""
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[PrometheusFamily]:
         """Yield one family of each kind."""
         yield CounterMetricFamily("process_cpu_seconds", "CPU time.", value=12.25)
         yield GaugeMetricFamily("process_resident_memory_bytes", "Memory.", value=4e7)
@@ -151,6 +153,7 @@ class Recorder:
 
     Attributes:
         messages: that were taken.
+        metrics: that are in them.
         failure: why the next ones are not taken; empty if they are.
     """
 
@@ -158,6 +161,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.messages: list[ExportMetricsServiceRequest] = []
+        self.metrics: list[Metric] = []
         self.failure = ""
 
     def send(self, request: Request) -> tuple[int, str]:
@@ -165,6 +169,7 @@ class Recorder:
         if self.failure:
             return len(request), self.failure
         self.messages.append(request.message())
+        self.metrics += metrics(self.messages[-1])
         return 0, ""
 
     def close(self) -> None:

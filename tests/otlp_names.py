@@ -7,7 +7,7 @@ understood as the Collector understands them is shown by what that made of a pus
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,12 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-        ExportMetricsServiceRequest,
-    )
+    from otlp_data import Metric, Point
 
 UNITS: Final = {"s": "seconds", "By": "bytes"}
-GONE: Final = 1
+
+Key: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Family(NamedTuple):
@@ -28,26 +27,21 @@ class Family(NamedTuple):
 
     kind: str
     help: str
-    samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
+    samples: dict[Key, float]
 
 
-def translate(requests: Iterable[ExportMetricsServiceRequest]) -> dict[str, Family]:
-    """Return what the Collector's Prometheus exporter shows after these requests."""
+def translate(metrics: Iterable[Metric]) -> dict[str, Family]:
+    """Return what the Collector's Prometheus exporter shows after it got these, in this order."""
     found: dict[str, Family] = {}
-    for request in requests:
-        for resource in request.resource_metrics:
-            about = _attributes(resource.resource.attributes)
-            target = {
-                "job": about.pop("service.name"),
-                "instance": about.pop("service.instance.id"),
-            }
-            labels = {re.sub(r"[^A-Za-z0-9_]", "_", name): text for name, text in about.items()}
-            info = found.setdefault("target_info", Family("gauge", "Target metadata", {}))
-            info.samples[_key("target_info", labels | target)] = 1.0
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    _take(found, metric, target)
-    return found
+    ends: dict[Key, int] = {}
+    for metric in metrics:
+        about = dict(metric.resource)
+        target = {"job": about.pop("service.name"), "instance": about.pop("service.instance.id")}
+        labels = {re.sub(r"[^A-Za-z0-9_]", "_", name): text for name, text in about.items()}
+        info = found.setdefault("target_info", Family("gauge", "Target metadata", {}))
+        info.samples[_key("target_info", labels | target)] = 1.0
+        _take(found, metric, target, ends)
+    return {name: family for name, family in found.items() if family.samples}
 
 
 def read(page: str, *without: str) -> dict[str, Family]:
@@ -70,46 +64,38 @@ def read(page: str, *without: str) -> dict[str, Family]:
     return found
 
 
-def _take(found: dict[str, Family], metric: Any, target: dict[str, str]) -> None:
-    data = getattr(metric, metric.WhichOneof("data"))
-    kind = {"sum": "counter"}.get(metric.WhichOneof("data"), metric.WhichOneof("data"))
-    if kind == "counter":
-        assert data.is_monotonic
+def _take(
+    found: dict[str, Family], metric: Metric, target: dict[str, str], ends: dict[Key, int]
+) -> None:
     name = re.sub(r"[^A-Za-z0-9_:]", "_", metric.name)
     if metric.unit:
         name += f"_{UNITS[metric.unit]}"
-    if kind == "counter":
+    if metric.kind == "sum":
+        assert metric.monotonic, metric.name
         name += "_total"
+    kind = "counter" if metric.kind == "sum" else metric.kind
     family = found.setdefault(name, Family(kind, metric.description, {}))
-    delta = kind != "gauge" and data.aggregation_temporality == 1
-    for point in data.data_points:
-        labels = target | _attributes(point.attributes)
-        for key, value in _samples(name, labels, point, kind):
-            if point.flags & GONE:
+    for point in metric.points:
+        for key, value in _samples(name, target | point.attributes, point):
+            if point.gone:
                 family.samples.pop(key, None)
-            else:
-                before = family.samples.get(key, 0.0) if delta else 0.0
-                family.samples[key] = before + value
+                continue
+            goes_on = metric.temporality == "delta" and ends.get(key) == point.start
+            family.samples[key] = value + (family.samples.get(key, 0.0) if goes_on else 0.0)
+            ends[key] = point.time
 
 
-def _samples(name: str, labels: dict[str, str], point: Any, kind: str) -> Iterator[Any]:
-    if kind != "histogram":
-        yield _key(name, labels), float(point.as_int or point.as_double)
+def _samples(name: str, labels: dict[str, str], point: Point) -> Iterator[tuple[Key, float]]:
+    if not point.buckets:
+        yield _key(name, labels), point.value
         return
     below = 0
-    bounds = (*point.explicit_bounds, float("inf"))
-    for bound, count in zip(bounds, point.bucket_counts, strict=True):
+    for bound, count in zip((*point.bounds, float("inf")), point.buckets, strict=True):
         below += count
         yield _key(f"{name}_bucket", labels | {"le": str(bound)}), float(below)
     yield _key(f"{name}_count", labels), float(point.count)
-    yield _key(f"{name}_sum", labels), float(point.sum)
+    yield _key(f"{name}_sum", labels), point.value
 
 
-def _attributes(pairs: Any) -> dict[str, str]:
-    found = {pair.key: pair.value.string_value for pair in pairs}
-    assert len(found) == len(pairs)
-    return found
-
-
-def _key(name: str, labels: dict[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
+def _key(name: str, labels: dict[str, str]) -> Key:
     return name, frozenset((label, text) for label, text in labels.items() if text)

@@ -24,9 +24,8 @@ from qmp_exporter.telemetry.otel.source import Everything
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from prometheus_client import CollectorRegistry
-
     from opentelemetry.sdk._logs import Logger
+    from prometheus_client import CollectorRegistry
 
     from qmp_exporter.config.otel import Otel
     from qmp_exporter.config.settings import Settings

@@ -107,12 +107,13 @@ class Ledger:
         self.delta = DELTA[preference]
         self._accounts: dict[object, Account] = {}
         self._round = 0
-        self._before = self._newest = began
+        self._newest = began - 1
+        self._free = began
 
     def begin(self) -> None:
         """Begin a round, in which each owner has its turn."""
         self._round += 1
-        self._before = self._newest
+        self._free = self._newest + 1  # of points of a series of that name, if there were any
 
     def enter(self, samples: Samples, now: int) -> Entry:
         """Return what is to be sent of samples read at ``now``, in Unix nanoseconds."""
@@ -167,7 +168,7 @@ class Ledger:
     def _account(self, owner: object) -> Account:
         account = self._accounts.get(owner)
         if account is None:
-            account = self._accounts[owner] = Account(self._before)
+            account = self._accounts[owner] = Account(self._free)
         account.round = self._round
         return account
 
