@@ -110,6 +110,25 @@ async def test_the_collector_shows_what_we_show(protocol: Any, path: Path) -> No
         assert {metric.scope for metric in receiver.metrics} == {Scope("qmp_exporter", __version__)}
 
 
+@pytest.mark.parametrize(
+    ("bound", "instance"),
+    [
+        ("http://127.0.0.1:10767", "10767"),
+        ("https://[::]:443", "443"),
+        ("unix:/run/qmp-exporter/http.sock", "/run/qmp-exporter/http.sock"),
+    ],
+)
+async def test_exporters_on_one_host_are_told_apart(bound: str, instance: str) -> None:
+    """By where they listen first, which they can but have for themselves."""
+    async with Receiver() as receiver:
+        exported = OpenTelemetry(otel(receiver), Settings(), SelfMetrics(), print)
+        exported.start(MetricsSink(), CollectorRegistry(), [bound, "http://127.0.0.1:1"])
+        await receiver.until(lambda: receiver.metrics)
+        await exported.stop()
+        found = receiver.metrics[0].resource["service.instance.id"]
+        assert found == f"{socket.gethostname()}:{instance}"
+
+
 async def test_the_environment_says_who_we_are(path: Path) -> None:
     """Its attributes come before ours; the service's own variable comes before those."""
     more = {

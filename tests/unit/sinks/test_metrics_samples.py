@@ -74,6 +74,11 @@ def test_seconds_fall_neither_here_nor_on_the_page() -> None:
     assert watch.structured(6)[series] == 5
 
 
+def by_vm(found: list[Samples]) -> set[tuple[str, tuple[str, ...]]]:
+    """Return the series of samples."""
+    return {(one.about.name, values) for one in found for values, _ in one.rows}
+
+
 def test_a_vm_is_read_when_its_turn_comes() -> None:
     """What happens meanwhile is in the samples of those that are still to come; time goes on."""
     watch = Watch("/run/a.sock", "/run/b.sock")
@@ -88,6 +93,19 @@ def test_a_vm_is_read_when_its_turn_comes() -> None:
     found = {(s.about.name, v): n for s in next(groups) for v, n in s.rows}
     assert found["qemu_vm_powerdown_requests_total", ("b",)] == 1
     assert found["qmp_exporter_unobserved_seconds_total", ("b",)] == 4
+
+
+def test_a_vm_that_goes_before_its_turn_is_left_out() -> None:
+    """Its end is told by its absence, and nothing is shown twice if its name comes back."""
+    watch = Watch("/run/a.sock", "/run/b.sock")
+    for address in ("/run/a.sock", "/run/b.sock"):
+        watch.feed(connected(name=address[5]), address)
+    groups = watch.sink.samples(lambda: BOOT)
+    next(groups)
+    watch.sink.forget("b")
+    watch.sink.add("b")
+    rest = [series for group in groups for series in by_vm(group)]
+    assert not [series for series in rest if "b" in series[1]]
 
 
 def test_the_owner_is_the_life_of_a_name() -> None:
@@ -106,11 +124,6 @@ def test_the_owner_is_the_life_of_a_name() -> None:
     watch.sink.add("web")
     assert owners()[0] is not vm
     assert owners()[1] is fleet
-
-
-def by_vm(found: list[Samples]) -> set[tuple[str, tuple[str, ...]]]:
-    """Return the series of samples."""
-    return {(one.about.name, values) for one in found for values, _ in one.rows}
 
 
 def test_what_a_vm_that_is_gone_had() -> None:
