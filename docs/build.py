@@ -15,6 +15,7 @@ import configuration
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.groups import GROUPS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
+from qmp_exporter.catalog.otel import otel_name
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.catalog.spec import EventSpec, Label
 from qmp_exporter.catalog.states import TargetState
@@ -62,6 +63,11 @@ TRACED: Final = (
     " with the uid of the data source of your traces; switch Exemplars on in the query of a time"
     " series panel.\n"
 )
+METRICS: Final = ("metric", "in OpenTelemetry", "type", "labels", "what it says")
+PUSHED: Final = (
+    "Where they are pushed, metrics have the names of OpenTelemetry, and a unit, s or By, where"
+    " there is one: [otlp-metrics.md](otlp-metrics.md).\n"
+)
 COALESCED: Final = (
     "All events are counted in `qemu_events_total`, those that are not listed here as"
     ' `event="other"`. Where QEMU coalesces an event, it sends at most one a second for each key:'
@@ -76,12 +82,13 @@ def metrics_page() -> str:
         "# Metrics\n",
         GENERATED,
         VM_LABELS,
+        PUSHED,
         "## Of a VM\n",
-        _table(("metric", "type", "labels", "what it says")),
+        _table(METRICS),
     ]
     lines += [
         _row(
-            f"`{metric.name}`",
+            *_names(metric.name),
             _kind(metric.name),
             "<br>".join(map(_label, metric.labels)),
             _prose(metric.help),
@@ -91,11 +98,11 @@ def metrics_page() -> str:
     lines += [
         "\n## Of all VMs together\n",
         "Without `vm`, so that sums survive the VMs.\n",
-        _table(("metric", "type", "labels", "what it says")),
+        _table(METRICS),
     ]
     lines += [
         _row(
-            f"`{name}`",
+            *_names(name),
             "counter",
             "<br>".join(map(_label, metric.labels)),
             f"The sum of `{metric.name}` over all VMs since the exporter started.",
@@ -104,11 +111,11 @@ def metrics_page() -> str:
     ]
     lines += [
         "\n## Of the exporter\n",
-        _table(("metric", "type", "labels", "what it says")),
+        _table(METRICS),
     ]
     lines += [
         _row(
-            f"`{own.name}`",
+            *_names(own.name),
             own.kind,
             "<br>".join(f"`{name}`" for name in own.labels),
             _prose(own.help)
@@ -131,6 +138,12 @@ def metrics_page() -> str:
         *_formula(),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _names(name: str) -> tuple[str, str]:
+    """Return the cells of a metric's names, in Prometheus and in OpenTelemetry."""
+    found, unit = otel_name(name)
+    return f"`{name}`", f"`{found}`" + (f", {unit}" if unit else "")
 
 
 def events_page() -> str:

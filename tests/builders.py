@@ -32,6 +32,7 @@ from qmp_exporter.model.replies import (
 from qmp_exporter.model.target import Target
 from qmp_exporter.sinks import Trace
 from qmp_exporter.sinks.metrics import MetricsSink
+from qmp_exporter.telemetry.samples import Distribution
 
 
 if TYPE_CHECKING:
@@ -243,6 +244,19 @@ class Watch:
         """Return what is shown at second ``at``."""
         page = self.sink.render(BOOT + at, openmetrics=openmetrics, names=EVERYTHING)
         return page + "# EOF\n" if openmetrics else page
+
+    def structured(self, at: float = 0.0) -> dict[Series, float]:
+        """Return the same as `samples` of a page, from the samples with their structure."""
+        found: dict[Series, float] = {}
+        for group in self.sink.samples(lambda: BOOT + at):
+            for one in group:
+                for values, number in one.rows:
+                    assert len(values) == len(one.labels)
+                    assert not isinstance(number, Distribution)
+                    series = (one.about.name, values)
+                    assert series not in found, f"{series} twice"
+                    found[series] = number
+        return found
 
     def rows(self, metric: str, at: float = 0.0, vm: str = "") -> dict[Values, float]:
         """Return what is shown of a VM's metric, by its label values; of the first VM if empty."""

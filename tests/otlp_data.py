@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.metrics.v1.metrics_pb2 import DataPointFlags
 
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Exemplar(msgspec.Struct, frozen=True):
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A data point; of a histogram, ``value`` is the sum."""
+    """A data point; of a histogram, ``value`` is the sum; ``gone``: a series that is no more."""
 
     attributes: Attributes
     value: float
@@ -107,6 +109,7 @@ class Point(msgspec.Struct, frozen=True):
     count: int = 0
     bounds: tuple[float, ...] = ()
     buckets: tuple[int, ...] = ()
+    gone: bool = False
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -225,6 +228,8 @@ def _point(point: Any) -> Point:
     if hasattr(point, "bucket_counts"):
         more = (point.count, tuple(point.explicit_bounds), tuple(point.bucket_counts))
         return Point(_attributes(point.attributes), point.sum, *common, *more)
+    if point.flags & DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK:
+        return Point(_attributes(point.attributes), nan, *common, gone=True)
     return Point(_attributes(point.attributes), _number(point), *common)
 
 

@@ -193,6 +193,8 @@ class App:
                 await self.supervisor.start(tasks)
                 self._not_ready = None
                 await self.server.start()  # not before a page shows all VMs
+                if self.otel is not None:
+                    self.otel.start(self.metrics, self._registry, self.server.bound)
                 tasks.create_task(self._tick())
                 tasks.create_task(self._reload_on(hung_up))
                 started()

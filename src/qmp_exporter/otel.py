@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import time_ns
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from qmp_exporter.sinks.attributes import MAX_TEXT, describing
 from qmp_exporter.sinks.records import RecordsSink
 from qmp_exporter.sinks.spans import SpansSink
+from qmp_exporter.telemetry.otel.exporters import ways
 from qmp_exporter.telemetry.otel.providers import Providers
+from qmp_exporter.telemetry.otel.push import Push
+from qmp_exporter.telemetry.otel.resources import of_exporter
+from qmp_exporter.telemetry.otel.source import Everything
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk._logs import Logger
+    from prometheus_client import CollectorRegistry
 
     from qmp_exporter.config.otel import Otel
     from qmp_exporter.config.settings import Settings
     from qmp_exporter.model.inputs import Identity
+    from qmp_exporter.sinks.metrics import MetricsSink
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
 
@@ -51,6 +59,8 @@ class OpenTelemetry:
             log.warning("%s", remark)
         self._timeout = settings.otel_shutdown_timeout
         self.providers = Providers(otel, own)
+        self._otel = otel
+        self._began = time_ns()
         limits = otel.limits
         lengths = (limits.inner_length, limits.log_length)
         describe = describing(
@@ -72,6 +82,28 @@ class OpenTelemetry:
             [sink.name for sink in (self.spans, self.records) if sink is not None],
         )
 
+    def start(
+        self, metrics: MetricsSink, registry: CollectorRegistry, bound: Sequence[str]
+    ) -> None:
+        """Begin to push metrics, if they are to be pushed.
+
+        Args:
+            metrics: of the VMs.
+            registry: of the exporter's own.
+            bound: where it listens, which tells it from others on this host.
+        """
+        if self._otel.metrics is None:
+            return
+        source = Everything(metrics, registry, self._began)
+        resource, counts = (
+            of_exporter(self._otel, _instance(bound)),
+            self.providers.counted("metrics"),
+        )
+        for way in ways("metrics", self._otel.metrics):
+            push = Push(way, source, self._otel.metrics, resource, counts)
+            self.providers.parts.append(("metrics", push))
+            push.start()
+
     def tick(self, now: float) -> None:
         """End what has lasted long enough; ``now`` in monotonic seconds."""
         if self.spans is not None:
@@ -85,3 +117,9 @@ class OpenTelemetry:
         except Exception:
             log.exception("what is under way cannot be ended")
         await asyncio.to_thread(self.providers.close, self._timeout)
+
+
+def _instance(bound: Sequence[str]) -> str:
+    """Return the port, as scrapers know it, or the path of the first address."""
+    found = urlsplit(bound[0])
+    return str(found.port or found.path)

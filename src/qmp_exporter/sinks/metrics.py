@@ -16,19 +16,19 @@ from qmp_exporter.catalog.metrics import (
     DECODE_ERRORS,
     EVENTS_TOTAL,
     FLEET_METRICS,
-    LAST_EVENT,
-    VmMetric,
 )
-from qmp_exporter.catalog.spec import Counter, Sampled
+from qmp_exporter.catalog.spec import Counter
 from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY
 from qmp_exporter.sinks.counting import Plan, plan, presets
+from qmp_exporter.sinks.reading import about, samples, text, ticks
 from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
+from qmp_exporter.telemetry.samples import About, Samples
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
     from qmp_exporter.catalog.spec import Values
     from qmp_exporter.model.inputs import Input
@@ -51,6 +51,8 @@ for _metric in ALL_VM_METRICS:
         _entry = (_INDEX[_metric.name], _PLANS[_metric.name])
         _BY_CHANGE[_metric.on] = (*_BY_CHANGE.get(_metric.on, ()), _entry)
 
+_ABOUT: Final = [about(metric.name, metric.help) for metric in ALL_VM_METRICS]
+_ABOUT_FLEET: Final = [about(name, metric.help) for name, metric in FLEET_METRICS.items()]
 _EVENTS_INDEX: Final = _INDEX[EVENTS_TOTAL.name]
 _ERRORS_INDEX: Final = _INDEX[DECODE_ERRORS.name]
 
@@ -63,10 +65,10 @@ class Family:
 
     __slots__ = ("_joined", "_marked", "_parts", "help", "kind", "name")
 
-    def __init__(self, name: str, kind: str, help_: str) -> None:
-        self.name = name
-        self.kind = kind
-        self.help = help_.replace("\\", r"\\").replace("\n", r"\n")
+    def __init__(self, metric: About) -> None:
+        self.name = metric.name
+        self.kind = metric.kind
+        self.help = metric.help.replace("\\", r"\\").replace("\n", r"\n")
         self._parts: dict[object, str] = {}
         self._marked: dict[object, str] = {}
         self._joined: dict[bool, str] = {}
@@ -125,8 +127,8 @@ class MetricsSink:
         # What follows belongs to the thread that renders.
         self._lock = threading.Lock()
         self._ticking: dict[Series, None] = {}  # a set that keeps its order
-        self._families = [_family(metric.name, metric) for metric in ALL_VM_METRICS]
-        self._fleet_families = [_family(name, metric) for name, metric in FLEET_METRICS.items()]
+        self._families = list(map(Family, _ABOUT))
+        self._fleet_families = list(map(Family, _ABOUT_FLEET))
 
     def add(self, vm: str, state: VM = NOBODY) -> None:
         """Take in a VM: its series about the exporter are there at once, at 0."""
@@ -153,8 +155,7 @@ class MetricsSink:
             self._count_change(series, change, exemplar)
         if after.disks is not before.disks or len(after.displays) != len(before.displays):
             self._preset(series, own=False)
-        if not series.queued:
-            self._enqueue(series)
+        self._enqueue(series)
 
     def decode_error(self, vm: str, event: str) -> None:
         """Count a line that is not the event that it claims to be."""
@@ -211,6 +212,32 @@ class MetricsSink:
                     if not names or family.name in names
                 ]
             )
+
+    def samples(self, clock: Callable[[], float]) -> Iterator[list[Samples]]:
+        """Yield what ``render`` shows with its structure: of one VM at a time, then of the fleet.
+
+        Thread-safe. A VM is read when its turn comes, and owns its samples as long as it is there;
+        neither counting nor rendering waits for who takes them. Args: ``clock`` for monotonic
+        seconds.
+        """
+        for series in list(self._series.values()):
+            with self._lock:
+                found = [] if series.dropped else list(samples(series, _ABOUT, clock()))
+            yield found
+        with self._lock:
+            self._let_go()
+        yield [
+            Samples(metric, self, table.labels, table.numbers())
+            for metric, table in zip(_ABOUT_FLEET, self._fleet.values(), strict=True)
+        ]
+
+    def last(self, owner: object, now: float) -> tuple[list[Samples], list[Samples]]:
+        """Return the last samples of a VM that is gone, and those of who has its name now."""
+        assert isinstance(owner, Series)  # noqa: S101 - it owns samples of ours, and ends
+        heir = self._series.get(owner.name)
+        with self._lock:
+            old = list(samples(owner, _ABOUT, now))
+            return old, list(samples(heir, _ABOUT, now)) if heir is not None else []
 
     # ---- counting, on the event loop
 
@@ -274,8 +301,9 @@ class MetricsSink:
                     self._row(series, index, values)
 
     def _enqueue(self, series: Series) -> None:
-        series.queued = True
-        self._queue.append(series)
+        if not series.queued:
+            series.queued = True
+            self._queue.append(series)
 
     # ---- rendering, in a thread
 
@@ -291,6 +319,15 @@ class MetricsSink:
             parts = table.renewed()
             if parts is not None:
                 family.put(table, *parts)
+
+    def _let_go(self) -> None:
+        """Drop what is kept of VMs that are gone, for where nobody asks for a rendering."""
+        for _ in range(len(self._queue)):
+            series = self._queue.popleft()
+            if series.dropped:
+                self._refresh_series(series, 0)
+            else:
+                self._queue.append(series)
 
     def _refresh_series(self, series: Series, now: float) -> None:
         if series.dropped:
@@ -312,31 +349,5 @@ class MetricsSink:
                 parts = table.renewed()
                 if parts is not None:
                     family.put(series, *parts)
-            elif changed or _ticks(metric):
-                family.put(series, _read(series, metric, now))
-
-
-def _ticks(metric: VmMetric) -> bool:
-    return isinstance(metric, Sampled) and metric.ticks
-
-
-def _read(series: Series, metric: VmMetric, now: float) -> str:
-    """Return the lines of a metric that is read from the state of its VM."""
-    rows: Iterable[tuple[Values, float]]
-    labels = tuple(label.name for label in metric.labels)
-    if isinstance(metric, Sampled):
-        rows = metric.read(series.vm, now)
-        if metric.ticks:
-            rows = series.risen(metric.name, rows)
-        if metric.further is not None and (further := metric.further(series.vm)):
-            return series.further(metric.name, labels, rows, further)
-    elif metric is LAST_EVENT:
-        rows = () if series.last_event is None else (((), series.last_event),)
-    else:
-        readings = series.vm.readings.get(metric.name, {})
-        rows = [(values, reading.value) for values, reading in readings.items()]
-    return series.lines(metric.name, labels, rows)
-
-
-def _family(name: str, metric: VmMetric) -> Family:
-    return Family(name, "counter" if name.endswith("_total") else "gauge", metric.help)
+            elif changed or ticks(metric):
+                family.put(series, text(series, metric, now))

@@ -105,6 +105,10 @@ class Table:
             return text, ""
         return text, "".join([f"{row.head}{row.value}{last.get(row, '')}\n" for row in rows])
 
+    def numbers(self, *before: str) -> list[tuple[Values, int]]:
+        """Return the rows as label values, ``before`` put before those, and the number."""
+        return [((*before, *values), row.value) for values, row in list(self.rows.items())]
+
 
 class Series:
     """All series of a VM.
@@ -122,6 +126,7 @@ class Series:
     """
 
     __slots__ = (
+        "__weakref__",  # others keep things for as long as the series are there
         "changed",
         "dropped",
         "floor",

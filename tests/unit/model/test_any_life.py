@@ -208,6 +208,7 @@ class AnyLife(RuleBasedStateMachine):
         name = self.watch.name
         at = self.now - 5_000.0
         page = samples(self.watch.page(at))
+        assert self.watch.structured(at) == page
         if openmetrics_too:
             assert list(openmetrics(self.watch.page(at, openmetrics=True)))  # type: ignore[no-untyped-call]
         counters = {s: v for s, v in page.items() if s[0].endswith("_total") and name in s[1]}

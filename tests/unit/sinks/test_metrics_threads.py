@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 ERRORS = "qemu_block_io_errors_total"
 POWERDOWN = "qemu_vm_powerdown_requests_total"
-LOOKING = {"_refresh", "_refresh_series", "_read", "renewed", "put"}
+LOOKING = {"_refresh", "_refresh_series", "text", "read", "renewed", "put"}
+TAKING = {"samples", "_let_go", "read", "numbers"}
 COUNTING = {"take", "_count_event", "_count", "_bump", "_row", "row", "mark", "_enqueue"}
 ROUNDS = 400
 LIMIT = 50
@@ -68,6 +69,7 @@ class Scrapers:
         try:
             while not self._done.is_set():
                 page = self._watch.page(1, openmetrics=bool(self.pages % 2))
+                assert self._watch.structured(1)
                 self.pages += 1
                 if self.pages % 10 == 1 and not page.endswith("# EOF\n"):
                     samples(page)
@@ -161,6 +163,21 @@ def test_a_page_in_the_middle_of_a_change_does_not_hide_it() -> None:
             break
         assert shown(watch, 1), f"lost at line {line}"
     assert line > 100
+
+
+def test_a_change_while_samples_are_taken_is_in_the_next() -> None:
+    """At whatever line of the taking it comes: no change is lost for them, nor for a page."""
+    for line in count():
+        watch = Watch()
+        watch.all(connected(), status("running"))
+        happen(watch, 0)
+        take, act = partial(watch.structured, 0), partial(happen, watch, 1)
+        if not interrupted(take, TAKING, line, act):
+            break
+        assert watch.structured(1)[POWERDOWN, ("web",)] == 2
+        assert shown(watch, 1), f"lost at line {line}"
+        assert watch.structured(1) == samples(watch.page(1))
+    assert line > 200
 
 
 def test_vms_come_and_go_while_pages_are_made() -> None:

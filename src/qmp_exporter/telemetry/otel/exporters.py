@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.common.http import Compression
 
+from qmp_exporter.telemetry.otel.messages import take_messages
 from qmp_exporter.telemetry.otel.outcome import Outcome, Transport, watch
 from qmp_exporter.telemetry.otel.reasons import reason_of
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.config.otel import Metrics, Signal
     from qmp_exporter.config.otlp import Otlp
+    from qmp_exporter.telemetry.otel.request import Request
 
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ class Way(Generic[T]):
         self._outcome = outcome
         self._closed = False
 
-    def send(self, batch: Sequence[T]) -> tuple[int, str]:
+    def send(self, batch: Sequence[T] | Request) -> tuple[int, str]:
         """Export a batch; return how many items of it were not taken, and why."""
         self._outcome.begin()
         try:
@@ -95,6 +97,8 @@ def ways(what: str, found: Signal | Metrics, **options: Any) -> list[Way[Any]]:
             timeout = min(found.otlp.timeout, found.timeout)
             with _alone():
                 exporter = make(what, found.otlp, timeout, outcome, options)
+            if what == "metrics":
+                exporter = take_messages(exporter)
             made.append(Way(exporter, found.otlp.shown, outcome))
     return made
 

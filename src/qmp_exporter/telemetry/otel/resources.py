@@ -5,8 +5,11 @@ Names are those of open-telemetry/semantic-conventions, ``qemu.*`` is ours.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as Message
 from opentelemetry.sdk.resources import (
     HOST_ARCH,
     HOST_ID,
@@ -76,10 +79,23 @@ def of_vm(otel: Otel, identity: Identity, vm: str) -> Resource:
     return _resource(otel, known)
 
 
-def of_exporter(otel: Otel) -> Resource:
-    """Return the resource of the exporter itself, for the metrics of all VMs."""
-    return _resource(
-        otel, {SERVICE_NAME: otel.service or "qmp-exporter", SERVICE_VERSION: __version__}
+def of_exporter(otel: Otel, instance: str) -> Message:
+    """Return the resource of the exporter itself, for the metrics of all VMs, as it is sent.
+
+    Args:
+        otel: the settings, whose attributes come before ours.
+        instance: which exporter on this host.
+    """
+    host = socket.gethostname()
+    known = {
+        SERVICE_NAME: otel.service or "qmp-exporter",
+        SERVICE_VERSION: __version__,
+        SERVICE_INSTANCE_ID: f"{host}:{instance}",
+        HOST_NAME: host,
+    }
+    found = {**_SDK, **known, **dict(otel.attributes)}
+    return Message(
+        attributes=[KeyValue(key=k, value=AnyValue(string_value=v)) for k, v in found.items()]
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import socket
 import weakref
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -197,6 +198,8 @@ def test_a_resource_is_hashed_once() -> None:
 
 def test_the_resource_of_the_exporter_is_its_own() -> None:
     """It is for the metrics of all VMs."""
-    found = resources.of_exporter(otel(resource_attributes="k=v")).attributes
+    message = resources.of_exporter(otel(resource_attributes="k=v"), "10767")
+    found = {pair.key: pair.value.string_value for pair in message.attributes}
     assert (found["service.name"], found["k"]) == ("qmp-exporter", "v")
+    assert found["service.instance.id"] == f"{socket.gethostname()}:10767"
     assert "qemu.vm" not in found
