@@ -93,6 +93,7 @@ STOP: Final = Operation(
     " stopped it.",
     lambda vm: _one(vm.stops.stopped and vm.status != "postmigrate"),
     lambda vm, _: Stopped(_stop_cause(vm) or StopCause.OTHER, 0.0),
+    outlasts=lambda vm: vm.status == "prelaunch",  # it was reset, and waits to be told to go on
     within=MIGRATION,
     belongs=lambda vm: _stop_cause(vm) is StopCause.MIGRATION,
     awaits=Ask.STATUS,

@@ -72,7 +72,10 @@ def follow(
             _begin(draft, key, operation, given, vm)
     noted = _note(draft, event, was.keys() ^ now.keys()) if event is not None else None
     _tell(draft, given, step, noted)
-    for key in _over(draft, given, step, was.keys() - now.keys(), now):
+    gone = was.keys() - now.keys()
+    if event is not None and noted is not None and _claims(event, noted):
+        gone |= {noted} - now.keys()  # it was out of sight, and this is the end of it
+    for key in _over(draft, given, step, gone, now):
         unseen = isinstance(given, Reply) or (isinstance(given, Link) and given.read)
         draft.end(key, given.time, incomplete=unseen and key != _CONNECT)
     return draft.closed(vm.asked)
@@ -186,14 +189,18 @@ def _over(
         draft: what is under way.
         given: the input.
         step: what it made of the VM.
-        gone: what was under way by the state of the VM, and is not any more.
-        now: what is under way by it.
+        gone: what was under way by the state of the VM, or the event, and is not any more.
+        now: what is under way by that state.
     """
     if any(isinstance(change, Exited) for change in step.changes):
         return list(draft.spans)
     if isinstance(given, Link) and not given.read:
         return [key for key in draft.spans if key in gone and key == _CONNECT]
     if isinstance(given, Link):
-        return [key for key in draft.spans if key not in now and key != THE_ACTIVITY]
-    ended = [key for key, span in draft.spans.items() if key in gone or span.operation.end_only]
+        gone = draft.spans.keys() - now.keys() - {THE_ACTIVITY}
+    ended = [
+        key
+        for key, span in draft.spans.items()
+        if key in gone and not span.operation.outlasts(step.vm)
+    ]
     return sorted(ended, key=lambda key: -draft.spans[key].id)

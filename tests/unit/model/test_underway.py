@@ -117,6 +117,25 @@ def test_an_io_error_causes_the_stop_that_follows() -> None:
     assert story.one("qemu.activity").events == ["BLOCK_IO_ERROR"]
 
 
+def test_a_stop_lasts_over_a_reset() -> None:
+    """Which leaves the machine as before its start: it does not execute until RESUME."""
+    story = running()
+    reset = {"guest": False, "reason": "host-qmp-system-reset"}
+    story.feed(
+        event("GUEST_PANICKED", {"action": "pause"}, 1),
+        event("STOP", None, 1.1),
+        status("guest-panicked", 1.2),
+        event("RESET", reset, 2),
+        status("prelaunch", 2.1),
+        event("RTC_CHANGE", {"offset": 1}, 3),
+        event("RESUME", None, 4),
+    )
+    stop = story.one("qemu.stop")
+    assert (stop.begin, stop.end) == (1.1, 4)
+    assert stop.events == ["STOP <- qemu.guest_panicked", "RESET", "RTC_CHANGE", "RESUME"]
+    assert stop.told == {"qemu.stop.cause": "guest-panic"}
+
+
 def test_an_error_that_is_reported_causes_nothing() -> None:
     """A stop within the same second has another reason."""
     story = running()
@@ -455,6 +474,18 @@ def test_what_is_out_of_sight_goes_on() -> None:
     stop = story.one("qemu.stop")
     assert (stop.end, stop.told) == (6, {"qemu.stop.cause": "host"})
     assert story.one("qemu.display.session").end is None
+
+
+def test_an_end_that_is_seen_before_the_state_is_read_is_one() -> None:
+    """As soon as the connection is back; what else happens meanwhile ends nothing."""
+    story = running()
+    story.feed(event("STOP", None, 1), status("paused", 1.1), lost(3), connected(4))
+    story.feed(event("RTC_CHANGE", {"offset": 1}, 4.05))
+    assert story.one("qemu.stop").end is None
+    story.feed(event("RESUME", None, 4.1), status("running", 4.2), ready(4.3))
+    stop = story.one("qemu.stop")
+    assert (stop.end, stop.told) == (4.1, {"qemu.stop.cause": "host"})
+    assert stop.events == ["STOP", "RTC_CHANGE", "RESUME"]
 
 
 def test_what_is_gone_after_a_lost_connection_ends_incomplete() -> None:
