@@ -100,7 +100,8 @@ class Stage:
                 await ear.wait(lambda vm=vm: self._heard(vm) >= self._logged(vm))
                 await self.receiver.until(lambda vm=vm: self._heard(vm) <= self._logged(vm))
             fleet = exporter.app.pipeline.fleet
-            while any(fleet.vm(str(m.monitor)).asked for m in self.machines.values()):
+            addresses = [str(machine.monitor) for machine in self.machines.values()]
+            while any(fleet.vm(one).asked for one in addresses):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
 
     def _heard(self, vm: str) -> Counter[Happened]:

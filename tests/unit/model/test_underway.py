@@ -198,7 +198,7 @@ def test_a_panic_that_ends_qemu_causes_the_shutdown_too() -> None:
     stop = story.one("qemu.stop")
     panic = "qemu.guest_panicked"
     assert stop.events == [f"STOP <- {panic}", f"SHUTDOWN <- {panic}"]
-    assert stop.end == 1.4
+    assert stop.end == 1.3
     assert stop.told == {"qemu.stop.cause": "guest-panic", "qemu.exit.cause": "panic"}
     assert stop.error == "guest-panic"
     assert all(span.end is not None for span in story.spans)
@@ -518,13 +518,25 @@ def test_the_end_of_qemu_ends_everything() -> None:
         lost(3),
         link(TargetState.REFUSED, 3.1),
     )
-    assert {span.end for span in story.spans} == {3.1}
+    assert {span.end for span in story.spans} == {3}
     assert {span.told["qemu.exit.cause"] for span in story.spans} == {"crash"}
     assert story.one("qemu.display.session").error == "crash"
     assert story.one("qemu.migration").error == "failed"
     assert story.one("qemu.activity").error == ""
     assert story.known.spans == {}
     assert story.known.closing == ()
+
+
+def test_the_end_of_qemu_is_when_it_hung_up() -> None:
+    """Unless that was long before: then it may have lived on, and its end is when it was found."""
+    story = running()
+    story.feed(event("STOP", None, 1), lost(3), link(TargetState.GONE, 5))
+    assert story.one("qemu.stop").end == 5
+    again = running()
+    again.feed(event("STOP", None, 1), lost(3), connected(4), status("paused", 4.05))
+    again.feed(ready(4.1), lost(6))
+    again.feed(link(TargetState.GONE, 6.5))
+    assert again.one("qemu.stop").end == 6
 
 
 def test_who_looks_away_leaves_everything_incomplete() -> None:
