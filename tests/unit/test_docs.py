@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
+from qmp_exporter.catalog.operations import ATTRIBUTES, OPERATIONS, TOLD
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
 from qmp_exporter.config.otel import read_otel
 
@@ -67,3 +68,12 @@ def test_the_variables_of_opentelemetry_are_in_the_table_and_no_others() -> None
         for name in environment.asked
     }
     assert told == asked | {"OTEL_EXPORTER_OTLP_SIGNAL_ENDPOINT"}
+
+
+def test_every_span_and_attribute_is_in_the_reference() -> None:
+    """None is left out, and none is explained that nothing tells."""
+    spans = (ROOT / "docs/spans.md").read_text()
+    assert [one.name for one in OPERATIONS if f"## {one.name}\n" not in spans] == []
+    assert [name for name in ATTRIBUTES if f"`{name}`" not in spans] == []
+    tells = [*TOLD.values(), *(spec.tells for spec in EVENTS if spec.tells is not None)]
+    assert {name for one in tells for name in one.members} <= ATTRIBUTES.keys()
