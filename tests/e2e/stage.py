@@ -221,8 +221,7 @@ def _flat(prefix: str, data: dict[str, Any]) -> Any:
 
 def _check_record(record: LogRecord, event: SpanEvent, span: Span) -> None:
     """Hold a log record against the event of a span that it is the twin of."""
-    cause = {k: v for k, v in event.attributes.items() if k == "qemu.cause"}
-    assert record.attributes | cause == event.attributes
+    assert record.attributes == event.attributes
     assert (record.trace_id, record.span_id) == (span.trace_id, span.span_id)
     name = event.name.removeprefix("qemu.").upper()
     usual = SEVERITIES.get(name, INFO)

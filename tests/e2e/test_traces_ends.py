@@ -177,6 +177,7 @@ qemu.migration: found to MIGRATION
     qemu.migration.downtime=…, qemu.migration.outcome=completed, qemu.migration.role=source, qemu.migration.transferred=…, qmp_exporter.resumed=true
     * qemu.migration_pass  qemu.pass=… (each pass)
     * qemu.migration  qemu.status=device (some QEMUs)
+    * qemu.migration_pass  qemu.pass=… (each pass)
     * qemu.migration  qemu.status=completed
     qemu.stop: STOP to MIGRATION
         qemu.stop.cause=migration
@@ -235,6 +236,7 @@ qemu.migration: MIGRATION to MIGRATION
     * qemu.migration  qemu.status=active
     * qemu.migration_pass  qemu.pass=… (each pass)
     * qemu.migration  qemu.status=device (some QEMUs)
+    * qemu.migration_pass  qemu.pass=… (each pass)
     * qemu.migration  qemu.status=completed
     qemu.stop: STOP to MIGRATION
         qemu.stop.cause=migration
