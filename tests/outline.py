@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from otlp_data import Attributes, Span
+    from otlp_data import Attributes, Span, SpanEvent
 
 ANY: Final = "…"
 ONCE, OFTEN = "(some QEMUs)", "(each pass)"
@@ -91,7 +91,9 @@ def outline(spans: Sequence[Span], stamps: Stamps) -> str:
         if span.attributes:
             put(1, "", span.attributes)
         for link in span.links:
-            target = (s.name for s in spans if (s.trace_id, s.span_id) == _ids(link))
+            target = (
+                s.name for s in spans if (s.trace_id, s.span_id) == (link.trace_id, link.span_id)
+            )
             put(1, f"{link.attributes['qmp_exporter.link']} -> {next(target, '?')}")
         for event in span.events:
             put(1, f"* {event.name}", event.attributes)
@@ -107,10 +109,6 @@ def outline(spans: Sequence[Span], stamps: Stamps) -> str:
     for root in inside(""):
         tell(root, 0)
     return "\n".join(lines)
-
-
-def _ids(link: object) -> tuple[str, str]:
-    return link.trace_id, link.span_id  # type: ignore[attr-defined]
 
 
 def _text(value: object) -> str:
@@ -136,9 +134,9 @@ def _times(span: Span, stamps: Stamps) -> str:
     return f"{begin or '?'} to {end or '?'}"
 
 
-def _stamp(span: Span, time: int, events: Iterable[object], stamps: Stamps) -> str:
+def _stamp(span: Span, time: int, events: Iterable[SpanEvent], stamps: Stamps) -> str:
     """Return the name of the event at a time: one of the span's own where there are several."""
-    own = [e.name.removeprefix("qemu.").upper() for e in events if e.time == time]  # type: ignore[attr-defined]
+    own = [e.name.removeprefix("qemu.").upper() for e in events if e.time == time]
     return own[0] if own else stamps.get((span.resource["qemu.vm"], time), "")
 
 
