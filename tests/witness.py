@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
+PATIENCE = 30.0
 EVENTS_ON = {"capabilities": [{"capability": "events", "state": True}]}
 
 
@@ -55,7 +56,7 @@ class Ear:
 
     async def wait(self, reached: Callable[[], bool]) -> None:
         """Wait for something to become true by what is heard."""
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(reached)
 
     async def hear(self, *names: str) -> list[dict[str, Any]]:

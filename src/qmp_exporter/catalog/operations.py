@@ -93,6 +93,7 @@ STOP: Final = Operation(
     " stopped it.",
     lambda vm: _one(vm.stops.stopped and vm.status != "postmigrate"),
     lambda vm, _: Stopped(_stop_cause(vm) or StopCause.OTHER, 0.0),
+    outlasts=lambda vm: vm.status == "prelaunch",  # it was reset, and waits to be told to go on
     within=MIGRATION,
     belongs=lambda vm: _stop_cause(vm) is StopCause.MIGRATION,
     awaits=Ask.STATUS,
@@ -152,3 +153,24 @@ TOLD: Final[dict[type[Change | MigrationInfo], Tells]] = {
     Disconnected: Tells(CONNECT, {"qmp.lost": "reason"}, frozenset(LostCause)),
 }
 """What changes and replies tell of operations."""
+
+ATTRIBUTES: Final[dict[str, str]] = {
+    "qemu.stop.cause": "Why the machine was stopped, as in `qemu_vm_stops_total`.",
+    "qemu.migration.role": "Which end of it this is: `source` or `destination`.",
+    "qemu.migration.outcome": "`completed`, `failed` or `cancelled`.",
+    "qemu.migration.downtime": "Seconds that the guest did not run, as the source tells.",
+    "qemu.migration.transferred": "Bytes of memory that were moved, as the source tells.",
+    "qemu.dump.status": "`completed` or `failed`.",
+    "qemu.dump.written": "Bytes that were written.",
+    "qemu.dump.size": "Bytes that the whole dump has.",
+    "qemu.display.protocol": "`vnc` or `spice`.",
+    AUTH: "How the client logged in, if it did; of SPICE on the main channel only.",
+    "qmp.lost": "How the connection was lost before the state was read.",
+    EXIT: "QEMU ended meanwhile: why, as in `qemu_vm_exits_total`.",
+    RESUMED: "`true`: the begin was not seen, the operation was found under way.",
+    INCOMPLETE: "`true`: the end was not seen.",
+    SEGMENT: "Which part of its operation the span is, from 1, where it is not all of it.",
+}
+"""What the attributes of spans say, besides ``error.type``; the last four are of any span."""
+
+EVERYWHERE: Final = (EXIT, RESUMED, INCOMPLETE, SEGMENT)

@@ -163,6 +163,7 @@ class Operation(msgspec.Struct, frozen=True):
             time, else what tells them apart, the oldest first.
         found: from a VM and a key to what would have been told of the operation, had its begin
             been seen.
+        outlasts: whether one that was seen to begin goes on, although ``under_way`` shows none.
         unseen: whether the begin of one under way was not seen, although an event told of it.
         within: the operation that it is part of, where ``belongs`` says so of the VM.
         belongs: see ``within``.
@@ -177,6 +178,7 @@ class Operation(msgspec.Struct, frozen=True):
     help: str
     under_way: Callable[[VM], Iterable[str]] = lambda _: ()
     found: Callable[[VM, str], Change | None] = lambda *_: None
+    outlasts: Callable[[VM], bool] = lambda _: False
     unseen: Callable[[VM], bool] = lambda _: False
     within: Operation | None = None
     belongs: Callable[[VM], bool] = lambda _: True

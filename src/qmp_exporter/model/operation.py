@@ -164,6 +164,7 @@ class Underway(msgspec.Struct, frozen=True):
         causes: events that others may follow from, by the names of those.
         activity: the last span of the activity, open or not.
         next: id of the next span.
+        lost: Unix seconds at which the connection was lost last.
     """
 
     spans: Mapping[Key, Span] = {}
@@ -171,6 +172,7 @@ class Underway(msgspec.Struct, frozen=True):
     causes: Mapping[str, Cause] = {}
     activity: int | None = None
     next: int = 1
+    lost: float = float("-inf")
 
     @property
     def remembered(self) -> frozenset[int]:
@@ -193,6 +195,7 @@ class Draft:
     Attributes:
         spans: those that are open.
         cause: what the event of the step follows from, if it is one and does.
+        lost: Unix seconds at which the connection was lost last.
     """
 
     def __init__(self, known: Underway, now: float, vm: VM | None = None) -> None:
@@ -205,6 +208,7 @@ class Draft:
         self._next = known.next
         self.spans: Mapping[Key, Span] = known.spans
         self.cause: Cause | None = None
+        self.lost = known.lost
 
     def closed(self, asked: frozenset[Ask] | None) -> tuple[Underway, tuple[Fact, ...]]:
         """Return what is under way now, and the facts.
@@ -220,7 +224,9 @@ class Draft:
                 left.append(one)
             else:
                 self._facts.append(Ended(one.span.id, one.time))
-        known = Underway(self.spans, tuple(left), self._causes, self._activity, self._next)
+        known = Underway(
+            self.spans, tuple(left), self._causes, self._activity, self._next, self.lost
+        )
         return known, tuple(self._facts)
 
     def explain(self, event: Event) -> None:

@@ -32,6 +32,7 @@ from qmp_exporter.model.operation import (
     Underway,
 )
 from qmp_exporter.model.replies import MigrationInfo
+from qmp_exporter.model.vm import ENDING
 
 
 if TYPE_CHECKING:
@@ -72,9 +73,17 @@ def follow(
             _begin(draft, key, operation, given, vm)
     noted = _note(draft, event, was.keys() ^ now.keys()) if event is not None else None
     _tell(draft, given, step, noted)
-    for key in _over(draft, given, step, was.keys() - now.keys(), now):
+    gone = was.keys() - now.keys()
+    if event is not None and noted is not None and _claims(event, noted):
+        gone |= {noted} - now.keys()  # it was out of sight, and this is the end of it
+    time = given.time
+    if before.watched and not vm.watched:
+        draft.lost = time
+    if _exited(step) and time - draft.lost <= ENDING:
+        time = draft.lost  # QEMU hung up when it ended; that it has is known only now
+    for key in _over(draft, given, step, gone, now):
         unseen = isinstance(given, Reply) or (isinstance(given, Link) and given.read)
-        draft.end(key, given.time, incomplete=unseen and key != _CONNECT)
+        draft.end(key, time, incomplete=unseen and key != _CONNECT)
     return draft.closed(vm.asked)
 
 
@@ -177,6 +186,11 @@ def _tell(draft: Draft, given: Input, step: Step, noted: Key | None) -> None:
         draft.tell_of((tells.operation.name, ""), tells, given.value, late=True)
 
 
+def _exited(step: Step) -> bool:
+    """Whether QEMU is known to have ended."""
+    return any(isinstance(change, Exited) for change in step.changes)
+
+
 def _over(
     draft: Draft, given: Input, step: Step, gone: set[Key], now: Mapping[Key, Operation]
 ) -> list[Key]:
@@ -186,14 +200,18 @@ def _over(
         draft: what is under way.
         given: the input.
         step: what it made of the VM.
-        gone: what was under way by the state of the VM, and is not any more.
-        now: what is under way by it.
+        gone: what was under way by the state of the VM, or the event, and is not any more.
+        now: what is under way by that state.
     """
-    if any(isinstance(change, Exited) for change in step.changes):
+    if _exited(step):
         return list(draft.spans)
     if isinstance(given, Link) and not given.read:
         return [key for key in draft.spans if key in gone and key == _CONNECT]
     if isinstance(given, Link):
-        return [key for key in draft.spans if key not in now and key != THE_ACTIVITY]
-    ended = [key for key, span in draft.spans.items() if key in gone or span.operation.end_only]
+        gone = draft.spans.keys() - now.keys() - {THE_ACTIVITY}
+    ended = [
+        key
+        for key, span in draft.spans.items()
+        if key in gone and not span.operation.outlasts(step.vm)
+    ]
     return sorted(ended, key=lambda key: -draft.spans[key].id)

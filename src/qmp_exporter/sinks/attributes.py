@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
 from qmp_exporter.catalog.spec import Severity
+from qmp_exporter.catalog.states import BOOLEANS, OTHER
 from qmp_exporter.sinks.counting import read
 from qmp_exporter.sinks.raw import data_of
 
@@ -79,7 +80,11 @@ def describing(*, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MA
                 told[name] = of(event.data, vm)
             named = dict(told)
             flatten("qemu", data_of(event.line, addresses=addresses), MAX_DEPTH)
-            told |= named
+            told |= {
+                name: value
+                for name, value in named.items()
+                if value != OTHER or not isinstance(told[name], str)  # a word newer than ours
+            }
         return told
 
     return describe
@@ -123,6 +128,10 @@ def _word(text: str) -> str:
 
 
 _LABELS: Final = {
-    spec.name: tuple((f"qemu.{name}", read(label)) for name, label in spec.labels.items())
+    spec.name: tuple(
+        (f"qemu.{name}", read(label))
+        for name, label in spec.labels.items()
+        if label.values != BOOLEANS  # those have a type of their own here
+    )
     for spec in (*EVENTS, UNCATALOGUED)
 }

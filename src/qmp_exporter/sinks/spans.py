@@ -144,12 +144,12 @@ class SpansSink:
         match fact:
             case Began():
                 spans.begin(fact, self._tracer)
-            case Noted(id=number, cause=cause) if event is not None and self._events:
+            case Noted(id=number, cause=cause) if event is not None and (cause or self._events):
                 attributes = self._describe(event, spans.vm)
                 if cause:
-                    attributes = {**attributes, CAUSE: cause}
+                    attributes[CAUSE] = cause  # and so in the log record: it is described once
                 span = spans.open[number]
-                if isinstance(span, SdkSpan):
+                if self._events and isinstance(span, SdkSpan):
                     # Not add_event(), which takes ten times as long to look at each attribute:
                     # ours are within all limits, and are shared with the log record.
                     noted = SdkEvent(name_of(event), attributes, nanoseconds(event.time))

@@ -117,6 +117,25 @@ def test_an_io_error_causes_the_stop_that_follows() -> None:
     assert story.one("qemu.activity").events == ["BLOCK_IO_ERROR"]
 
 
+def test_a_stop_lasts_over_a_reset() -> None:
+    """Which leaves the machine as before its start: it does not execute until RESUME."""
+    story = running()
+    reset = {"guest": False, "reason": "host-qmp-system-reset"}
+    story.feed(
+        event("GUEST_PANICKED", {"action": "pause"}, 1),
+        event("STOP", None, 1.1),
+        status("guest-panicked", 1.2),
+        event("RESET", reset, 2),
+        status("prelaunch", 2.1),
+        event("RTC_CHANGE", {"offset": 1}, 3),
+        event("RESUME", None, 4),
+    )
+    stop = story.one("qemu.stop")
+    assert (stop.begin, stop.end) == (1.1, 4)
+    assert stop.events == ["STOP <- qemu.guest_panicked", "RESET", "RTC_CHANGE", "RESUME"]
+    assert stop.told == {"qemu.stop.cause": "guest-panic"}
+
+
 def test_an_error_that_is_reported_causes_nothing() -> None:
     """A stop within the same second has another reason."""
     story = running()
@@ -179,7 +198,7 @@ def test_a_panic_that_ends_qemu_causes_the_shutdown_too() -> None:
     stop = story.one("qemu.stop")
     panic = "qemu.guest_panicked"
     assert stop.events == [f"STOP <- {panic}", f"SHUTDOWN <- {panic}"]
-    assert stop.end == 1.4
+    assert stop.end == 1.3
     assert stop.told == {"qemu.stop.cause": "guest-panic", "qemu.exit.cause": "panic"}
     assert stop.error == "guest-panic"
     assert all(span.end is not None for span in story.spans)
@@ -457,6 +476,18 @@ def test_what_is_out_of_sight_goes_on() -> None:
     assert story.one("qemu.display.session").end is None
 
 
+def test_an_end_that_is_seen_before_the_state_is_read_is_one() -> None:
+    """As soon as the connection is back; what else happens meanwhile ends nothing."""
+    story = running()
+    story.feed(event("STOP", None, 1), status("paused", 1.1), lost(3), connected(4))
+    story.feed(event("RTC_CHANGE", {"offset": 1}, 4.05))
+    assert story.one("qemu.stop").end is None
+    story.feed(event("RESUME", None, 4.1), status("running", 4.2), ready(4.3))
+    stop = story.one("qemu.stop")
+    assert (stop.end, stop.told) == (4.1, {"qemu.stop.cause": "host"})
+    assert stop.events == ["STOP", "RTC_CHANGE", "RESUME"]
+
+
 def test_what_is_gone_after_a_lost_connection_ends_incomplete() -> None:
     """When all was read and it is not there; its end was not seen."""
     story = running()
@@ -487,13 +518,25 @@ def test_the_end_of_qemu_ends_everything() -> None:
         lost(3),
         link(TargetState.REFUSED, 3.1),
     )
-    assert {span.end for span in story.spans} == {3.1}
+    assert {span.end for span in story.spans} == {3}
     assert {span.told["qemu.exit.cause"] for span in story.spans} == {"crash"}
     assert story.one("qemu.display.session").error == "crash"
     assert story.one("qemu.migration").error == "failed"
     assert story.one("qemu.activity").error == ""
     assert story.known.spans == {}
     assert story.known.closing == ()
+
+
+def test_the_end_of_qemu_is_when_it_hung_up() -> None:
+    """Unless that was long before: then it may have lived on, and its end is when it was found."""
+    story = running()
+    story.feed(event("STOP", None, 1), lost(3), link(TargetState.GONE, 5))
+    assert story.one("qemu.stop").end == 5
+    again = running()
+    again.feed(event("STOP", None, 1), lost(3), connected(4), status("paused", 4.05))
+    again.feed(ready(4.1), lost(6))
+    again.feed(link(TargetState.GONE, 6.5))
+    assert again.one("qemu.stop").end == 6
 
 
 def test_who_looks_away_leaves_everything_incomplete() -> None:

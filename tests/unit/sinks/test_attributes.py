@@ -89,6 +89,21 @@ def test_names_of_the_acpi_specification_stand_for_its_numbers() -> None:
     assert found["qemu.device"] == "d1"
 
 
+def test_what_is_true_or_false_is_no_text() -> None:
+    """As a label it has to be one."""
+    found = attributes({"guest": True, "reason": "guest-reset"}, "RESET")
+    assert found == {"qemu.guest": True, "qemu.reason": "guest-reset"}
+    assert attributes(None, "RESET") == {"qemu.reason": "other"}
+
+
+def test_a_word_that_is_newer_than_the_catalog_is_told() -> None:
+    """A label has a closed set; but a number is no name of the ACPI specification's."""
+    assert attributes({"status": "newest"}, "MIGRATION") == {"qemu.status": "newest"}
+    data = {"slot": "0", "slot-type": "NEW", "source": 0x7777, "status": 0}
+    found = attributes(data, "ACPI_DEVICE_OST")
+    assert (found["qemu.slot_type"], found["qemu.source"]) == ("NEW", "other")
+
+
 def test_an_event_is_described_once_for_all_sinks() -> None:
     """What was told last is told again, and not what was told of another."""
     describe = describing(addresses=False)

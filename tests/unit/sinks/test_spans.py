@@ -165,6 +165,8 @@ def test_without_events_there_are_the_spans_alone() -> None:
     assert {span.name for span in traced.spans} == {"qmp.connect", "qemu.stop", "qemu.activity"}
     assert [list(span.events) for span in traced.spans] == [[], [], []]
     assert all(record.log_record.trace_id for record in traced.records)
+    causes = [(record.log_record.attributes or {}).get("qemu.cause") for record in traced.records]
+    assert causes == [None, "qemu.block_io_error", None]
 
 
 def test_the_sink_forgets_spans_that_nothing_refers_to() -> None:
