@@ -167,7 +167,7 @@ async def test_failed_migration(place: Path) -> None:
         await found.spans("qemu.migration")
     found.expect(f"""
 qemu.migration: MIGRATION to MIGRATION
-    error.type=failed, qemu.migration.outcome=failed, qemu.migration.role=source, …
+    error.type=migration-failed, qemu.migration.outcome=failed, qemu.migration.role=source, …
 {SETUP}
     * qemu.migration  qemu.status=failing (some QEMUs)
     * qemu.migration  error.type=migration-failed, qemu.status=failed
@@ -217,7 +217,7 @@ qemu.stop: STOP to RESUME
         ("/dev/null", "qemu.dump.status=completed", "qemu.status=completed"),
         (
             "/dev/full",
-            "error.type=failed, qemu.dump.status=failed",
+            "error.type=dump-failed, qemu.dump.status=failed",
             "error.type=dump-failed, qemu.error=…, qemu.status=failed",
         ),
     ],

@@ -108,7 +108,7 @@ async def test_end_in_the_middle_of_a_migration(place: Path) -> None:
         await ended(found, exporter)
     found.expect("""
 qemu.migration: MIGRATION to the end of QEMU
-    error.type=failed, qemu.exit.cause=crash, qemu.migration.outcome=failed, qemu.migration.role=source
+    error.type=migration-failed, qemu.exit.cause=crash, qemu.migration.outcome=failed, qemu.migration.role=source
     * qemu.migration  qemu.status=setup
     * qemu.migration_pass  qemu.pass=1 (some QEMUs)
     * qemu.migration  qemu.status=active

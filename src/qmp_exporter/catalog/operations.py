@@ -133,12 +133,12 @@ OPERATIONS: Final = (STOP, MIGRATION, GUEST_SHUTDOWN, DUMP, DISPLAY, CONNECT, AC
 """All of them; those that gather events in the order in which they do."""
 
 TOLD: Final[dict[type[Change | MigrationInfo], Tells]] = {
-    Stopped: Tells(STOP, {"qemu.stop.cause": "cause"}, frozenset(FAILED_STOPS)),
+    Stopped: Tells(STOP, {"qemu.stop.cause": "cause"}, {c: c for c in FAILED_STOPS}),
     MigrationBegan: Tells(MIGRATION, {"qemu.migration.role": "role"}),
     MigrationEnded: Tells(
         MIGRATION,
         {"qemu.migration.outcome": "outcome", "qemu.migration.role": "role"},
-        frozenset({"failed"}),
+        {"failed": "migration-failed"},
     ),
     MigrationInfo: Tells(
         MIGRATION,
@@ -150,7 +150,7 @@ TOLD: Final[dict[type[Change | MigrationInfo], Tells]] = {
     ClientConnected: Tells(DISPLAY, {"qemu.display.protocol": "protocol"}),
     SessionOpened: Tells(DISPLAY, {AUTH: "auth", "qemu.display.protocol": "protocol"}),
     ClientIncomplete: Tells(DISPLAY, {"qemu.display.protocol": "protocol"}, error="incomplete"),
-    Disconnected: Tells(CONNECT, {"qmp.lost": "reason"}, frozenset(LostCause)),
+    Disconnected: Tells(CONNECT, {"qmp.lost": "reason"}, {c: c for c in LostCause}),
 }
 """What changes and replies tell of operations."""
 

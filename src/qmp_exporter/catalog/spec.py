@@ -13,7 +13,7 @@ import msgspec
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from qmp_exporter.model.changes import Change
     from qmp_exporter.model.inputs import Ask
@@ -194,14 +194,14 @@ class Tells(msgspec.Struct, frozen=True):
     Attributes:
         operation: which.
         members: the members to show of it, by the names of the span's attributes.
-        failures: values of the first of them with which the operation failed, and its
-            ``error.type``.
+        failures: from values of the first of them with which the operation failed to its
+            ``error.type``: that of the event which says so.
         error: the ``error.type``, if to be told of is to have failed.
     """
 
     operation: Operation
     members: dict[str, str] = {}
-    failures: frozenset[str] = frozenset()
+    failures: Mapping[str, str] = {}
     error: str = ""
 
 

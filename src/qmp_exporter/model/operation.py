@@ -300,7 +300,7 @@ class Draft:
         found = {name: getattr(source, member) for name, member in tells.members.items()}
         attributes = {name: value for name, value in found.items() if value is not None}
         first = next(iter(found.values()), None)
-        error = tells.error or (str(first) if first in tells.failures else "")
+        error = tells.error or tells.failures.get(str(first), "")
         if key in self.spans and not late:
             self.tell(key, attributes, error)
             return

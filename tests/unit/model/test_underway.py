@@ -277,7 +277,7 @@ def test_a_migration_holds_its_events_and_its_stop() -> None:
     assert moved.error == stop.error == ""
 
 
-@pytest.mark.parametrize(("outcome", "error"), [("failed", "failed"), ("cancelled", "")])
+@pytest.mark.parametrize(("outcome", "error"), [("failed", "migration-failed"), ("cancelled", "")])
 def test_a_migration_that_fails_is_an_error_and_one_that_is_cancelled_none(
     outcome: str, error: str
 ) -> None:
@@ -368,7 +368,7 @@ def test_a_dump_of_a_stopped_machine_is_seen_at_its_end_only() -> None:
     failed = {"result": {"status": "failed", "completed": 0, "total": 9}, "error": "full"}
     story.feed(event("STOP", None, 1), status("paused", 1.1), event("DUMP_COMPLETED", failed, 3))
     dump = story.one("qemu.dump")
-    assert (dump.begin, dump.end, dump.parent, dump.error) == (3, 3, "", "failed")
+    assert (dump.begin, dump.end, dump.parent, dump.error) == (3, 3, "", "dump-failed")
     assert dump.told["qmp_exporter.resumed"] is True
 
 
@@ -521,7 +521,7 @@ def test_the_end_of_qemu_ends_everything() -> None:
     assert {span.end for span in story.spans} == {3}
     assert {span.told["qemu.exit.cause"] for span in story.spans} == {"crash"}
     assert story.one("qemu.display.session").error == "crash"
-    assert story.one("qemu.migration").error == "failed"
+    assert story.one("qemu.migration").error == "migration-failed"
     assert story.one("qemu.activity").error == ""
     assert story.known.spans == {}
     assert story.known.closing == ()
@@ -583,7 +583,7 @@ def test_a_long_operation_goes_on_in_segments() -> None:
     assert [s.told["qemu.migration.role"] for s in (one, two, three)] == ["source"] * 3
     assert (two.parent, two.previous) == ("qemu.migration 0", "qemu.migration 0")
     assert (three.parent, three.previous) == ("qemu.migration 0", "qemu.migration 1")
-    assert (one.error, two.error, three.error) == ("", "", "failed")
+    assert (one.error, two.error, three.error) == ("", "", "migration-failed")
     assert story.one("qemu.stop").parent == "qemu.migration 2"
 
 

@@ -288,7 +288,7 @@ EVENTS: Final = (
                 "qemu.dump.written": "written",
                 "qemu.dump.size": "size",
             },
-            frozenset({"failed"}),
+            {"failed": "dump-failed"},
         ),
         counters=(
             Counter(
