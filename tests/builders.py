@@ -222,13 +222,13 @@ class Watch:
 
     def expire(self, at: float) -> tuple[str, ...]:
         """Forget what ended before second ``at``."""
-        forgotten = self.fleet.expire(BOOT + at, most=1000).names
-        for name in forgotten:
+        expired = self.fleet.expire(BOOT + at, most=1000)
+        for name in expired.names:
             self._shown.discard(name)
             self.sink.forget(name)
-        for member in self.fleet:
-            self._show(member.name, member.vm)
-        return forgotten
+        for name, vm in expired.anew:
+            self._show(name, vm)
+        return expired.names
 
     @property
     def vm(self) -> VM:
