@@ -169,10 +169,6 @@ class Batch(Generic[T]):
             self._sending = len(batch)
             return batch
 
-    @property
-    def _crowded(self) -> bool:
-        return len(self._queue) >= self._room or self._weight > self._most_waiting
-
     def _pop(self) -> T:
         item, weight = self._queue.popleft()
         self._weight -= weight
