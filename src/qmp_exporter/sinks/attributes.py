@@ -118,7 +118,10 @@ def plain(value: object, longest: int = MAX_TEXT) -> Value | None:
         return value
     if isinstance(value, int):
         return value if value in _INT64 else str(value)
-    return None if value is None else plain(json.dumps(value), longest)
+    try:
+        return None if value is None else plain(json.dumps(value), longest)
+    except RecursionError:  # deeper than it can be written, though it could be read
+        return None
 
 
 @lru_cache(maxsize=1024)
