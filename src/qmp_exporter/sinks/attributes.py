@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
@@ -72,13 +73,14 @@ def describing(*, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MA
     def describe(event: Event, vm: VM) -> Attributes:
         nonlocal last, told
         if event is not last:
-            last, told = event, {}
-            if failure := event.data.failure:
-                told[ERROR_TYPE] = failure
+            failure = event.data.failure
+            named: Attributes = {ERROR_TYPE: failure[:longest]} if failure else {}
             # As the metrics call it, so that both can be joined; then all that QEMU says.
             for name, of in _LABELS[event.spec.name]:
-                told[name] = of(event.data, vm)
-            named = dict(told)
+                named[name] = of(event.data, vm)[:longest]
+            if len(named) > most:
+                named = dict(islice(named.items(), most))
+            last, told = event, dict(named)
             flatten("qemu", data_of(event.line, addresses=addresses), MAX_DEPTH)
             told |= {
                 name: value

@@ -66,6 +66,11 @@ def test_less_may_be_wanted_and_not_more() -> None:
         "qemu.text": "xxx",
         "qemu.more": 1,
     }
+    error = event("BLOCK_IO_ERROR", {"device": "d" * 99, "operation": "read", "action": "stop"})
+    assert describing(addresses=False, most=2, longest=3)(error, VM()) == {
+        "error.type": "io-",
+        "qemu.device": "ddd",
+    }
     told = describing(addresses=False, most=9_999, longest=9_999)(event_, VM())
     assert told["qemu.text"] == "x" * MAX_TEXT
 
