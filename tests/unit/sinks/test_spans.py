@@ -14,7 +14,7 @@ from builders import START, connected, event, link, lost, ready, reply, status, 
 from qmp_exporter.catalog.operations import MAX_CLIENTS
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.model.inputs import Ask
-from qmp_exporter.model.operation import MAX_AGE, MAX_EVENTS
+from qmp_exporter.model.operation import MAX_ACTIVITY, MAX_AGE, MAX_EVENTS
 from qmp_exporter.model.replies import MigratedRam, MigrationInfo
 from qmp_exporter.sinks import spans as module
 from qmp_exporter.telemetry.otel.batch import MOST_SENT
@@ -158,6 +158,18 @@ def test_a_sampler_decides_for_whole_traces() -> None:
     stops = {s.context.trace_id for s in traced.spans if s.name == "qemu.stop" and s.context}
     assert migrations == stops
     assert 0 < len(migrations) < 20
+
+
+def test_a_link_leads_to_what_is_exported() -> None:
+    """One trace is sampled and the next is not: what is not is linked to by none."""
+    traced = running(sampler=TraceIdRatioBased(0.5))
+    for n in range(100):
+        traced.feed(event("RTC_CHANGE", {"offset": 1}, 40 * n))
+        traced.sink.tick(5_000.0 + 40 * n + MAX_ACTIVITY)
+    exported = {span.context.span_id for span in traced.spans if span.context}
+    linked = {other.context.span_id for span in traced.spans for other in span.links}
+    assert linked
+    assert linked <= exported
 
 
 def test_without_events_there_are_the_spans_alone() -> None:
