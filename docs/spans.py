@@ -94,7 +94,9 @@ def _operation(operation: Operation) -> Iterator[str]:
     names = dict.fromkeys(name for one in tells for name in one.members)
     for name in names:
         yield f"- `{name}`: {ATTRIBUTES[name]}"
-    failures = sorted({f for one in tells for f in one.failures.values()} | {one.error for one in tells})
+    failures = sorted(
+        {f for one in tells for f in one.failures.values()} | {one.error for one in tells}
+    )
     failures = [str(failure) for failure in failures if failure]
     failures += ["timeout"] if operation.timeout else []
     if failures:

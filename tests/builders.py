@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qmp_exporter.catalog.decoder import decoder
 from qmp_exporter.catalog.states import LostCause, TargetState
+from qmp_exporter.errors import DecodeError
 from qmp_exporter.model.fleet import Fleet
 from qmp_exporter.model.inputs import Ask, Identity, Link, Reply
 from qmp_exporter.model.replies import (
@@ -36,6 +39,8 @@ from qmp_exporter.telemetry.samples import Distribution
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from qmp_exporter.catalog.spec import Values
     from qmp_exporter.model.changes import Change
     from qmp_exporter.model.event import Event
@@ -85,6 +90,14 @@ def line(name: str, data: object = None, at: float = 0.0) -> bytes:
 def event(name: str, data: object = None, at: float = 0.0, *, late: float = 0.0) -> Event:
     """Return an event sent at second ``at`` that arrived ``late`` seconds after that."""
     return decode(line(name, data, at), START + at + late, BOOT + at + late)
+
+
+def deeper_and_deeper() -> Iterator[Event]:
+    """Yield events whose data is nested, up to as deep as the decoder takes it."""
+    with suppress(DecodeError):
+        for depth in range(sys.getrecursionlimit() - 300, 10_000):
+            data = f'{{"a": {"[" * depth}{"]" * depth}, "b": 1}}'
+            yield decode(f'{{"event": "STOP", "data": {data}}}'.encode(), START, BOOT)
 
 
 def link(state: TargetState, at: float = 0.0, lost: LostCause | None = None) -> Link:
@@ -222,13 +235,13 @@ class Watch:
 
     def expire(self, at: float) -> tuple[str, ...]:
         """Forget what ended before second ``at``."""
-        forgotten = self.fleet.expire(BOOT + at, most=1000).names
-        for name in forgotten:
+        expired = self.fleet.expire(BOOT + at, most=1000)
+        for name in expired.names:
             self._shown.discard(name)
             self.sink.forget(name)
-        for member in self.fleet:
-            self._show(member.name, member.vm)
-        return forgotten
+        for name, vm in expired.anew:
+            self._show(name, vm)
+        return expired.names
 
     @property
     def vm(self) -> VM:

@@ -104,9 +104,8 @@ class Pipeline:
             self._own.add("qmp_exporter_targets", -1, state)
         if expired.early:
             self._own.add("qmp_exporter_vms_forgotten_early_total", expired.early)
-        if expired.names:
-            for member in self.fleet:
-                self._show(member.name, member.vm)
+        for name, vm in expired.anew:  # also where another VM has its old name by now
+            self._show(name, vm)
         return tuple(address for address, _ in expired.left)
 
     def feed(self, address: str, given: Input) -> tuple[Ask, ...]:

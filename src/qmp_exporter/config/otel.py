@@ -137,7 +137,7 @@ def read_otel(environment: Mapping[str, str]) -> Otel | None:
     if not (traces or logs or metrics):
         return None
     attributes = dict(found.attributes("OTEL_RESOURCE_ATTRIBUTES"))
-    _, service = found.text("OTEL_SERVICE_NAME")
+    service = found.words("OTEL_SERVICE_NAME")
     named = attributes.pop("service.name", "")
     sampler = found.choice(SAMPLERS, "parentbased_always_on", "OTEL_TRACES_SAMPLER")
     sampled = sampler.endswith("traceidratio")

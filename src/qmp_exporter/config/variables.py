@@ -54,6 +54,19 @@ class Variables:
                 return name, text
         return names[0], ""
 
+    def words(self, name: str) -> str:
+        """Return a text that is sent; "" where it is not set.
+
+        Raises:
+            ConfigError: it is not UTF-8.
+        """
+        _, text = self.text(name)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{name}: found {text!r}; expected UTF-8") from None
+        return text
+
     def boolean(self, *names: str) -> bool:
         """Return true for ``true``, as the specification has it, and nothing else."""
         name, text = self.text(*names)
@@ -133,11 +146,11 @@ class Variables:
                     " expected %25 for it"
                 )
             try:
-                yield unquote(key, errors="strict"), unquote(value, errors="strict")
-            except UnicodeDecodeError:
-                raise ConfigError(
-                    f"{name}: found {shown} with escapes that are not UTF-8; expected UTF-8"
-                ) from None
+                pair = unquote(key, errors="strict"), unquote(value, errors="strict")
+                "".join(pair).encode()  # bytes that are no text are surrogates here
+            except UnicodeError:
+                raise ConfigError(f"{name}: found {shown} that is not UTF-8; expected it") from None
+            yield pair
 
     def _read(self, names: tuple[str, ...], parse: Callable[[str], T], default: T) -> T:
         name, text = self.text(*names)

@@ -52,11 +52,13 @@ class Expired(msgspec.Struct, frozen=True):
         names: to forget.
         left: addresses that are not of the fleet any more, with the state of their monitors.
         early: how many had to go before their time.
+        anew: names of targets that stay, as ones never reached, with what is known of those.
     """
 
     names: tuple[str, ...]
     left: tuple[tuple[str, TargetState], ...]
     early: int
+    anew: tuple[tuple[str, VM], ...] = ()
 
 
 class Member(msgspec.Struct):
@@ -145,6 +147,7 @@ class Fleet:
             early = sum(at >= deadline for at in ended[:-most])
             deadline = max(deadline, nextafter(last, inf))
         forgotten: list[str] = []
+        anew: list[tuple[str, VM]] = []
         left: list[tuple[str, TargetState]] = []
         for member in [m for m in self._retired if _before(m, deadline)]:
             self._retired.remove(member)
@@ -157,10 +160,11 @@ class Fleet:
             if member.target.named:
                 member.vm, member.ended_at = VM(target=state), None
                 self._name(member, name or member.target.name or member.target.stem, None)
+                anew.append((member.name, member.vm))
             else:
                 del self._members[address]
                 left.append((address, state))
-        return Expired(tuple(forgotten), tuple(left), early)
+        return Expired(tuple(forgotten), tuple(left), early, tuple(anew))
 
     def leave(self, address: str) -> str | None:
         """Drop a target that was never reached, and return its name; none if it was reached."""

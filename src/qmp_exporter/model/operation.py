@@ -107,6 +107,7 @@ class Span(msgspec.Struct, frozen=True):
         operation: what it shows.
         key: which one.
         root: the first span of the operation.
+        began: Unix seconds of that one's begin.
         time: Unix seconds of its begin.
         last: Unix seconds of its last event, or of its begin.
         since: monotonic seconds at which it was begun.
@@ -120,6 +121,7 @@ class Span(msgspec.Struct, frozen=True):
     operation: Operation
     key: str
     root: int
+    began: float
     time: float
     last: float
     since: float
@@ -252,13 +254,16 @@ class Draft:
             time: Unix seconds.
             caused: whether the event of the step begins it, so that their cause is the same.
         """
-        parent = self.parent(operation)
+        whole = self.parent(operation)
+        parent = None
+        if whole is not None:
+            parent = whole.id if time >= whole.time else whole.root
         cause = self.cause if caused else None
         previous = self._activity if operation is ACTIVITY else None
-        span = Span(self._next, operation, key, self._next, time, time, self._now)
+        span = Span(self._next, operation, key, self._next, time, time, time, self._now)
         if operation is ACTIVITY:
             self._activity = span.id
-        self._open(span, parent.id if parent else None, cause.span if cause else None, previous)
+        self._open(span, parent, cause.span if cause else None, previous)
 
     def crowd(self, operation: Operation) -> None:
         """Say that an operation has no span."""

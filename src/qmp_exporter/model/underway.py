@@ -69,7 +69,8 @@ def follow(
     was = _keys(before)
     now = was if vm is before else _keys(vm)
     for key, operation in now.items():
-        if key not in was and key not in draft.spans:
+        again = event is not None and _claims(event, key)  # asked for anew after its time was up
+        if (again or key not in was) and key not in draft.spans:
             _begin(draft, key, operation, given, vm)
     noted = _note(draft, event, was.keys() ^ now.keys()) if event is not None else None
     _tell(draft, given, step, noted)
@@ -156,7 +157,7 @@ def _note(draft: Draft, event: Event, changed: AbstractSet[Key]) -> Key:
     whole = event.spec.operation
     if whole is not None and whole.end_only:
         part = draft.parent(whole)
-        draft.begin(whole, "", part.time if part else event.time, caused=True)
+        draft.begin(whole, "", part.began if part else event.time, caused=True)
         if part is None:
             draft.tell((whole.name, ""), {RESUMED: True})
     claimed = [key for key in draft.spans if _claims(event, key)] if whole is not None else []

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
@@ -34,6 +35,10 @@ MAX_ATTRIBUTES: Final = 64
 MAX_TEXT: Final = 1024
 """Characters of one value."""
 
+MAX_SIZE: Final = 2048
+"""Bytes of all attributes of one event; QEMU's own have some hundred. What makes batches of events
+counts on it, so that one VM cannot make them too large for a collector, which are of all VMs."""
+
 MAX_DEPTH: Final = 4
 """Members of members that become attributes of their own; what is deeper becomes text."""
 
@@ -43,6 +48,8 @@ ERROR_TYPE: Final = "error.type"
 _INT64: Final = range(-(2**63), 2**63)
 _ODD: Final = re.compile(r"[^a-z0-9_]")
 _LONGEST_NAME: Final = 64
+_OVERHEAD: Final = 16
+"""Bytes of an attribute besides its texts: tags and lengths, or a number."""
 
 
 def describing(*, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MAX_TEXT) -> Describe:
@@ -58,27 +65,31 @@ def describing(*, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MA
     most, longest = min(most, MAX_ATTRIBUTES), min(longest, MAX_TEXT)
     last: Event | None = None
     told: Attributes = {}
+    room = 0
 
     def flatten(prefix: str, data: dict[str, Any], depth: int) -> None:
+        nonlocal room
         for key, value in data.items():
             name = f"{prefix}.{_word(key)}"
             if isinstance(value, dict) and depth > 1:
                 flatten(name, value, depth - 1)
             elif len(told) < most:
                 found = plain(value, longest)
-                if found is not None and found != "":
-                    told[name] = found
+                if found is not None and found != "" and (left := room - _size(name, found)) >= 0:
+                    told[name], room = found, left
 
     def describe(event: Event, vm: VM) -> Attributes:
-        nonlocal last, told
+        nonlocal last, told, room
         if event is not last:
-            last, told = event, {}
-            if failure := event.data.failure:
-                told[ERROR_TYPE] = failure
+            failure = event.data.failure
+            named: Attributes = {ERROR_TYPE: failure[:longest]} if failure else {}
             # As the metrics call it, so that both can be joined; then all that QEMU says.
             for name, of in _LABELS[event.spec.name]:
-                told[name] = of(event.data, vm)
-            named = dict(told)
+                named[name] = of(event.data, vm)[:longest]
+            if len(named) > most:
+                named = dict(islice(named.items(), most))
+            last, told = event, dict(named)
+            room = MAX_SIZE - sum(_size(name, value) for name, value in named.items())
             flatten("qemu", data_of(event.line, addresses=addresses), MAX_DEPTH)
             told |= {
                 name: value
@@ -118,7 +129,16 @@ def plain(value: object, longest: int = MAX_TEXT) -> Value | None:
         return value
     if isinstance(value, int):
         return value if value in _INT64 else str(value)
-    return None if value is None else plain(json.dumps(value), longest)
+    try:
+        return None if value is None else plain(json.dumps(value), longest)
+    except RecursionError:  # deeper than it can be written, though it could be read
+        return None
+
+
+def _size(name: str, value: Value) -> int:
+    """Return how many bytes an attribute has in OTLP, at most."""
+    text = value if isinstance(value, str) else ""
+    return _OVERHEAD + len(name) + (len(text) if text.isascii() else len(text.encode()))
 
 
 @lru_cache(maxsize=1024)

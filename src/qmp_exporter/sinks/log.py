@@ -7,6 +7,7 @@ panic. Only the addresses of clients are left out, which are people's.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from qmp_exporter.model.event import Event
@@ -78,7 +79,8 @@ def line_of(vm: str, event: Event) -> str:
         "vm": vm,
         "event": event.name,
     }
-    line = json.dumps(fields | {"data": data_of(event.line)})
-    if len(line) <= MAX_LINE:
-        return line
+    with suppress(RecursionError):  # deeper than it can be written, though it could be read
+        line = json.dumps(fields | {"data": data_of(event.line)})
+        if len(line) <= MAX_LINE:
+            return line
     return json.dumps(fields | {"event": event.name[: MAX_LINE // 16], "truncated": True})

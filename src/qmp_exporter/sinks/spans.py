@@ -206,7 +206,7 @@ class _Spans:
         links = [
             Link(self._contexts[other][0], {LINK: why})
             for other, why in ((fact.cause, "cause"), (fact.previous, "previous"))
-            if other in self._contexts
+            if other is not None and self.trace(other)  # else it would lead nowhere
         ]
         span = self._tracer.start_span(
             fact.name, parent, attributes=attributes, links=links, start_time=nanoseconds(fact.time)

@@ -12,6 +12,7 @@ from qmp_exporter.catalog.text import MAX_BYTES
 from qmp_exporter.model.fleet import Expired, Fleet
 from qmp_exporter.model.inputs import Identity, Link
 from qmp_exporter.model.target import Target
+from qmp_exporter.model.vm import VM
 
 
 A, B, C = "/run/qemu/a.sock", "/run/qemu/b.sock", "/srv/qemu/c.sock"
@@ -292,7 +293,8 @@ def test_what_leaves_the_fleet_is_told() -> None:
         fleet.feed(address, connected(name=address[10]))
         fleet.feed(address, link(TargetState.REFUSED, 5))
     assert fleet.expire(BOOT + 5, 9) == Expired((), (), 0)
-    assert fleet.expire(BOOT + 6, 9) == Expired(("a", "b"), ((B, TargetState.REFUSED),), 0)
+    left, anew = ((B, TargetState.REFUSED),), (("a", VM(target=TargetState.REFUSED)),)
+    assert fleet.expire(BOOT + 6, 9) == Expired(("a", "b"), left, 0, anew)
     assert fleet.expire(BOOT + 9, 9) == Expired((), (), 0)
 
 

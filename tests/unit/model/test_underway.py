@@ -236,6 +236,10 @@ def test_a_guest_that_does_not_power_down_has_failed_to() -> None:
     assert shutdown.events == ["POWERDOWN", "POWERDOWN"]
     story.feed(event("RTC_CHANGE", {"offset": 1}, 302))
     assert len(story.all("qemu.guest.shutdown")) == 1
+    story.feed(event("POWERDOWN", None, 400), event("SHUTDOWN", None, 405))
+    _, again = story.all("qemu.guest.shutdown")
+    assert (again.begin, again.end, again.error) == (400, 405, "")
+    assert again.events == ["POWERDOWN", "SHUTDOWN"]
 
 
 def test_a_migration_holds_its_events_and_its_stop() -> None:
@@ -360,6 +364,18 @@ def test_a_dump_begins_with_the_stop_that_it_makes() -> None:
     }
     assert stop.told == {"qemu.stop.cause": "snapshot"}
     assert stop.events == ["STOP", "RESUME"]
+
+
+def test_a_dump_of_much_memory_begins_with_its_stop_all_the_same() -> None:
+    """Whose first span is over by then: a dump has no segments, as it is seen at its end only."""
+    story = running()
+    done = {"result": {"status": "completed", "completed": 7, "total": 9}}
+    story.feed(event("STOP", None, 1))
+    story.until(1 + MAX_AGE)
+    story.until(1 + 2 * MAX_AGE)
+    story.feed(event("DUMP_COMPLETED", done, 1300), event("RESUME", None, 1300.1))
+    dump = story.one("qemu.dump")
+    assert (dump.begin, dump.end, dump.parent) == (1, 1300, "qemu.stop 0")
 
 
 def test_a_dump_of_a_stopped_machine_is_seen_at_its_end_only() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from builders import SOME, START, decode, event
+from builders import SOME, START, decode, deeper_and_deeper, event
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.model.vm import VM
 from qmp_exporter.sinks.attributes import (
@@ -65,6 +65,11 @@ def test_less_may_be_wanted_and_not_more() -> None:
     assert describing(addresses=False, most=2, longest=3)(event_, VM()) == {
         "qemu.text": "xxx",
         "qemu.more": 1,
+    }
+    error = event("BLOCK_IO_ERROR", {"device": "d" * 99, "operation": "read", "action": "stop"})
+    assert describing(addresses=False, most=2, longest=3)(error, VM()) == {
+        "error.type": "io-",
+        "qemu.device": "ddd",
     }
     told = describing(addresses=False, most=9_999, longest=9_999)(event_, VM())
     assert told["qemu.text"] == "x" * MAX_TEXT
@@ -160,6 +165,12 @@ def test_whatever_is_sent_can_be_exported(data: dict[str, object], name: str) ->
             case str():
                 message.string_value = value
         assert message.SerializeToString()
+
+
+def test_what_is_too_deep_to_be_written_is_left_out() -> None:
+    """Python reads a little deeper than it writes; a sink that fails would leave its span open."""
+    for found in deeper_and_deeper():
+        assert describing(addresses=False)(found, VM()).get("qemu.b", 1) == 1
 
 
 def test_a_lone_surrogate_is_replaced() -> None:

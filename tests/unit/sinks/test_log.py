@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import BOOT, START, decode, event, line, link
+from builders import BOOT, START, decode, deeper_and_deeper, event, line, link
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.spec import EventSpec
 from qmp_exporter.catalog.states import TargetState
@@ -96,6 +96,12 @@ def test_whatever_a_guest_says_is_one_line(vm: str, name: str, data: dict[str, s
     assert found.isprintable()
     assert len(found) <= MAX_LINE
     assert json.loads(found).get("vm", vm) == vm
+
+
+def test_what_is_too_deep_to_be_written_is_left_out() -> None:
+    """The line says so; none is missing."""
+    for found in deeper_and_deeper():
+        assert "data" in line_of("web", found) or json.loads(line_of("web", found))["truncated"]
 
 
 def test_a_line_too_long_is_cut_to_what_matters() -> None:

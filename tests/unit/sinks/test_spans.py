@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
@@ -12,9 +14,10 @@ from builders import START, connected, event, link, lost, ready, reply, status, 
 from qmp_exporter.catalog.operations import MAX_CLIENTS
 from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.model.inputs import Ask
-from qmp_exporter.model.operation import MAX_AGE, MAX_EVENTS
+from qmp_exporter.model.operation import MAX_ACTIVITY, MAX_AGE, MAX_EVENTS
 from qmp_exporter.model.replies import MigratedRam, MigrationInfo
 from qmp_exporter.sinks import spans as module
+from qmp_exporter.telemetry.otel.batch import MOST_SENT
 from unit.sinks.tracing import Traced, at
 
 
@@ -157,6 +160,18 @@ def test_a_sampler_decides_for_whole_traces() -> None:
     assert 0 < len(migrations) < 20
 
 
+def test_a_link_leads_to_what_is_exported() -> None:
+    """One trace is sampled and the next is not: what is not is linked to by none."""
+    traced = running(sampler=TraceIdRatioBased(0.5))
+    for n in range(100):
+        traced.feed(event("RTC_CHANGE", {"offset": 1}, 40 * n))
+        traced.sink.tick(5_000.0 + 40 * n + MAX_ACTIVITY)
+    exported = {span.context.span_id for span in traced.spans if span.context}
+    linked = {other.context.span_id for span in traced.spans for other in span.links}
+    assert linked
+    assert linked <= exported
+
+
 def test_without_events_there_are_the_spans_alone() -> None:
     """`--otel.events log`: what is on which span is told by the log records."""
     traced = running(events=False)
@@ -178,6 +193,18 @@ def test_the_sink_forgets_spans_that_nothing_refers_to() -> None:
     spans = traced.sink._vms["web"]
     assert len(spans.open) <= 3
     assert len(spans._contexts) <= 6
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 60])
+def test_the_largest_events_make_a_batch_that_a_collector_takes(key: str) -> None:
+    """Whatever a VM says, it does not cost the others of the batch their spans: 4 MiB by gRPC."""
+    traced = running()
+    data = {f"{key}{number}": "\u00fc" * 150 for number in range(64)}
+    given = event("NEWER_THAN_US", data, 1)
+    traced.feed(*(given for _ in range(MOST_SENT + MAX_EVENTS)))
+    traced.sink.close()
+    assert encode_spans(traced.spans).ByteSize() < 4 * 2**20
+    assert encode_logs(traced.records[:512]).ByteSize() < 4 * 2**20
 
 
 def test_time_ends_segments_and_activity(monkeypatch: pytest.MonkeyPatch) -> None:

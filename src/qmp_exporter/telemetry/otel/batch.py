@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_WAITING: Final = 16_384
-"""Weight of what may wait: events on spans have some 1 KiB each, and a span has up to 100. A queue
+"""Weight of what may wait: events on spans have up to 2 KiB each, and a span has up to 100. A queue
 that was set to more items has room for as many without events."""
 
-MOST_SENT: Final = 4_096
+MOST_SENT: Final = 1_536
 """Weight of one export: a collector takes 4 MiB by gRPC, unless it is told to take more. A batch
 that was set to more items is one of as many without events."""
 
@@ -168,10 +168,6 @@ class Batch(Generic[T]):
                 batch.append(self._pop())
             self._sending = len(batch)
             return batch
-
-    @property
-    def _crowded(self) -> bool:
-        return len(self._queue) >= self._room or self._weight > self._most_waiting
 
     def _pop(self) -> T:
         item, weight = self._queue.popleft()

@@ -25,6 +25,7 @@ from opentelemetry.sdk.resources import (
 from opentelemetry.sdk.version import __version__ as sdk_version
 
 from qmp_exporter import __version__
+from qmp_exporter.catalog.text import label_text
 
 
 if TYPE_CHECKING:
@@ -67,14 +68,17 @@ def of_vm(otel: Otel, identity: Identity, vm: str) -> Resource:
         identity: of the VM.
         vm: its label.
     """
+    # QEMU's words may have any length, and be none of UTF-8.
+    told = (identity.name, identity.uuid, identity.arch, identity.qemu_version)
+    name, uuid, arch, version = map(label_text, told)
     known = {
-        HOST_ID: identity.uuid,
-        HOST_NAME: identity.name or vm,
-        HOST_ARCH: ARCHITECTURES.get(identity.arch, identity.arch),
+        HOST_ID: uuid,
+        HOST_NAME: name or vm,
+        HOST_ARCH: ARCHITECTURES.get(arch, arch),
         SERVICE_NAME: otel.service or "qemu",
-        SERVICE_INSTANCE_ID: identity.uuid or vm,
+        SERVICE_INSTANCE_ID: uuid or vm,
         "qemu.vm": vm,
-        "qemu.version": identity.qemu_version,
+        "qemu.version": version,
     }
     return _resource(otel, known)
 

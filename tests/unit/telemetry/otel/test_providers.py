@@ -179,6 +179,14 @@ def test_the_resource_of_a_vm_takes_what_the_environment_adds() -> None:
     assert not {"host.id", "host.arch", "qemu.version"} & set(bare)
 
 
+def test_a_resource_can_be_exported_whatever_qemu_is_called() -> None:
+    """It is sent with every batch: a text that is none of UTF-8, or has no end, is mended."""
+    odd = Identity("a\ud800" + "b" * 10_000, "\udfff", "\n", "\x00")
+    said = resources.of_vm(otel(), odd, "web01").attributes
+    assert all(len(str(value).encode()) <= 128 for value in said.values())
+    assert (said["host.id"], said["host.arch"], said["qemu.version"]) == ("?", "?", "?")
+
+
 def test_architectures_are_those_of_the_conventions() -> None:
     """Where QEMU has another word for one that they know."""
     known = {one.value for one in HostArchValues}
