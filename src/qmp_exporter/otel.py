@@ -77,6 +77,9 @@ class OpenTelemetry:
         if self.providers.logs and settings.otel_events != "span":
             logger = cast("Callable[[Identity, str], Logger]", self.providers.logger)
             self.records = RecordsSink(logger, describe)
+        on = settings.otel_events
+        if (on == "log" and not self.records) or (on == "span" and not self.spans):
+            log.warning("events are nowhere: --otel.events is %s, and no %ss are exported", on, on)
         own.preset(
             "qmp_exporter_sink_errors_total",
             [sink.name for sink in (self.spans, self.records) if sink is not None],

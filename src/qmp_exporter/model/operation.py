@@ -297,7 +297,7 @@ class Draft:
         """Tell what a change, a reply or an event does.
 
         Args:
-            key: of what it tells; of one that just ended, if there is none open.
+            key: of what it tells; of one that just ended and was not told, if there is none open.
             tells: what it tells.
             source: the change, reply or payload.
             late: whether it tells only of what has ended.
@@ -310,7 +310,7 @@ class Draft:
             self.tell(key, attributes, error)
             return
         mine = [one for one in self._closing if one.span.operation is tells.operation]
-        if mine:
+        if mine and not attributes.keys() & mine[-1].span.attributes.keys():
             told = self._told(mine[-1].span, attributes, error)
             closing = msgspec.structs.replace(mine[-1], span=told)
             self._closing = tuple(closing if c is mine[-1] else c for c in self._closing)

@@ -71,7 +71,7 @@ def _resume(vm: VM, event: Event) -> Step:
     vm = msgspec.structs.replace(
         doubting(vm, Ask.STATUS),
         status="running",
-        stops=msgspec.structs.replace(stops.ended(event.now), shutdown=None),
+        stops=msgspec.structs.replace(stops.ended(event.now), shutdown=None, announced=None),
         ending=None,
         disks=vm.disks.resumed(),
     )

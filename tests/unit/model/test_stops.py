@@ -394,3 +394,18 @@ def test_every_cause_is_there_from_the_start() -> None:
     assert watch.rows(STOPS) == everything
     assert watch.rows(SECONDS) == everything
     assert dict(Stops().seconds(9.0)) == dict.fromkeys(StopCause, 0.0)
+
+
+def test_what_was_announced_before_the_machine_went_on_is_over() -> None:
+    """A stop by somebody, right after one by an error, is not of that error."""
+    watch = running()
+    watch.all(
+        event("BLOCK_IO_ERROR", IO_ERROR, 1),
+        event("STOP", at=1),
+        status("io-error", 1.001),
+        event("RESUME", at=1.1),
+        event("STOP", at=1.2),
+        event("RESUME", at=1.201),
+        status("running", 1.202),
+    )
+    assert watch.risen(STOPS) == {("io-error",): 1, ("other",): 1}

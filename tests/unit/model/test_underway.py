@@ -296,6 +296,16 @@ def test_a_migration_that_fails_is_an_error_and_one_that_is_cancelled_none(
     assert story.one("qemu.activity").events == ["SPICE_MIGRATE_COMPLETED"]
 
 
+def test_an_outcome_is_told_once() -> None:
+    """What QEMU says of one whose begin was not seen is not told of the one before it."""
+    story = running()
+    story.feed(migration("setup", 1), migration("failed", 2), migration("completed", 3))
+    story.until(20)
+    moved = story.all("qemu.migration")[0]
+    assert moved.told["qemu.migration.outcome"] == "failed"
+    assert moved.error == "migration-failed"
+
+
 def test_a_stop_that_an_error_made_while_it_migrates_is_no_part_of_that() -> None:
     """It has a trace of its own, linked to the migration, where the error is noted."""
     story = running()

@@ -63,7 +63,6 @@ class Batch(Generic[T]):
         self._queue: deque[tuple[T, int]] = deque()
         self._sending = 0
         self._enough = signal.batch if signal.delay else 1
-        self._hurried = False
         self._ending = False
         self._over = False
         self._changed = threading.Condition()
@@ -90,16 +89,6 @@ class Batch(Generic[T]):
             if heavy or len(self._queue) in (1, self._enough):
                 self._changed.notify_all()
         del gone  # not earlier: with much on it, that takes its time
-
-    def flush(self, timeout: float) -> bool:
-        """Export what waits now; return whether that was done within so many seconds."""
-        deadline = monotonic() + timeout
-        with self._changed:
-            self._hurried = True
-            self._changed.notify_all()
-            return self._changed.wait_for(
-                lambda: not self._queue and not self._sending, deadline - monotonic()
-            )
 
     def end(self) -> None:
         """Take nothing more, and export what waits as soon as can be."""
@@ -147,7 +136,6 @@ class Batch(Generic[T]):
         """Wait for the next batch and return it; an empty one at the end."""
         with self._changed:
             while not self._queue:
-                self._hurried = False
                 if self._ending:
                     return []
                 self._changed.wait()
@@ -155,7 +143,6 @@ class Batch(Generic[T]):
                 lambda: (
                     len(self._queue) >= self._enough
                     or self._weight >= self._most_sent
-                    or self._hurried
                     or self._ending
                 ),
                 self._delay,

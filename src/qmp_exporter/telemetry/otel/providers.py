@@ -125,12 +125,6 @@ class Providers:
             self.counts[signal] = Counts()
         return self.counts[signal]
 
-    def flush(self, timeout: float) -> bool:
-        """Export what waits; return whether that was done within so many seconds."""
-        deadline = monotonic() + timeout
-        batches = [part for _, part in self.parts if isinstance(part, Batch)]
-        return all(batch.flush(deadline - monotonic()) for batch in batches)
-
     def close(self, timeout: float) -> None:
         """Export what waits, for so many seconds at most, and stop; what is left is dropped."""
         deadline = monotonic() + timeout
