@@ -119,6 +119,11 @@ DISPLAY: Final = Operation(
     _clients,
     _found_client,
 )
+JOB: Final = Operation(
+    "qemu.job",
+    "A job on a disk or a snapshot: from created to null, where QEMU forgets it.",
+    lambda vm: (f"{name} " for name in vm.jobs.known),
+)
 CONNECT: Final = Operation(
     "qmp.connect",
     "The exporter connects to a monitor: from the dial until the state of the VM was read.",
@@ -129,7 +134,7 @@ ACTIVITY: Final = Operation(
     "Events that are part of nothing else: up to 100, over up to 30 s.",
 )
 
-OPERATIONS: Final = (STOP, MIGRATION, GUEST_SHUTDOWN, DUMP, DISPLAY, CONNECT, ACTIVITY)
+OPERATIONS: Final = (STOP, MIGRATION, GUEST_SHUTDOWN, DUMP, DISPLAY, JOB, CONNECT, ACTIVITY)
 """All of them; those that gather events in the order in which they do."""
 
 TOLD: Final[dict[type[Change | MigrationInfo], Tells]] = {

@@ -45,6 +45,29 @@ class BlockDevices(_Reply, frozen=True):
     devices: tuple[BlockDevice, ...] = ()
 
 
+class DiskStats(msgspec.Struct, frozen=True):
+    """Requests of the guest that failed, of one disk; QEMU's names have underscores here."""
+
+    failed_rd_operations: Int = 0
+    failed_wr_operations: Int = 0
+    failed_flush_operations: Int = 0
+
+
+class DiskCounts(_Reply, frozen=True):
+    """A member of ``query-blockstats``."""
+
+    stats: DiskStats
+    device: str = ""
+    qdev: str = ""
+    node_name: str = ""
+
+
+class BlockStats(_Reply, frozen=True):
+    """``query-blockstats``."""
+
+    disks: tuple[DiskCounts, ...] = ()
+
+
 class MigratedRam(_Reply, frozen=True):
     """Memory that a migration moved, in bytes."""
 
@@ -103,10 +126,25 @@ class Spice(_Reply, frozen=True):
     channels: tuple[SpiceChannel, ...] = ()
 
 
+class JobInfo(_Reply, frozen=True):
+    """A member of ``query-jobs``."""
+
+    id: str
+    status: str
+
+
+class JobInfos(_Reply, frozen=True):
+    """``query-jobs``."""
+
+    jobs: tuple[JobInfo, ...] = ()
+
+
 class Balloon(_Reply, frozen=True):
     """``query-balloon``: bytes."""
 
     actual: Int
 
 
-ReplyValue: TypeAlias = Status | BlockDevices | MigrationInfo | VncServers | Spice | Balloon
+ReplyValue: TypeAlias = (
+    Status | BlockDevices | BlockStats | MigrationInfo | VncServers | Spice | JobInfos | Balloon
+)

@@ -71,6 +71,7 @@ class Session:
         self._connection: Connection | None = None
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
+        self._counted_at = float("-inf")
         quiet = context.timing.quiet
         self._quiet = quiet * random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
 
@@ -114,6 +115,8 @@ class Session:
         connection = self._connection
         if connection is None or self._state not in _WATCHED:
             return
+        if now - self._counted_at >= self._context.timing.counted:
+            self._ask((Ask.BLOCKSTATS,))
         if self._probed_at is None:
             if now - connection.read_at >= self._quiet:
                 self._probed_at = now
@@ -151,6 +154,7 @@ class Session:
         connection.follow(self._on_event, self._on_reply)
         for command in STATE:
             await self._execute(connection, command)
+        self._counted_at = monotonic()
         if self._may_turn_events_on():
             await self._turn_events_on(connection)
         self._feed(Link(self._state, time(), monotonic(), read=True))
@@ -165,6 +169,14 @@ class Session:
         found = read_as(await self._execute(connection, CAPABILITIES), list[Capability], [])
         if any(c.capability == "events" and not c.state for c in found):
             await self._execute(connection, SET_CAPABILITIES, EVENTS_ON)
+
+    async def _execute_in_turn(self, connection: Connection, ask: Ask) -> None:
+        """Send a command that the model asks for; what counts failures, not too often."""
+        if ask is Ask.BLOCKSTATS:
+            due = max(monotonic(), self._counted_at + self._context.timing.recounted)
+            self._counted_at = due
+            await asyncio.sleep(due - monotonic())
+        await self._execute(connection, ask)
 
     async def _execute(
         self,
@@ -203,7 +215,7 @@ class Session:
         if connection is None:
             return
         for ask in asks:
-            task = asyncio.create_task(self._execute(connection, ask))
+            task = asyncio.create_task(self._execute_in_turn(connection, ask))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 

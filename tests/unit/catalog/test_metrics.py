@@ -185,8 +185,10 @@ WHEN_KNOWN = {
     "qemu_migration_last_duration_seconds",
     "qemu_migration_last_downtime_seconds",
     "qemu_migration_last_transferred_bytes",
+    "qemu_jobs",
+    "qemu_block_job_last_duration_seconds",
 }
-"""Read from the state of a VM, and not there before its first migration."""
+"""Read from the state of a VM, and not there before its first migration or job."""
 
 
 def formula(metric: VmMetric, disks: int, displays: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -76,6 +77,8 @@ class MachineState:
         self._balloon: int | None = None
         self._capabilities = dict.fromkeys(_RECORDED["migration-capabilities"], False)
         self._disks: dict[str, dict[str, Any]] = {}
+        self._failed: Counter[tuple[str, str]] = Counter()
+        self._jobs: dict[str, dict[str, str]] = {}
         self._displays = {"VNC": Display("service"), "SPICE": Display("port")}
         for event in events:
             self._equip(event.name, event.data)
@@ -86,6 +89,8 @@ class MachineState:
             "query-name": lambda: {"name": self._name} if self._name else {},
             "query-uuid": lambda: {"UUID": self._uuid},
             "query-block": lambda: list(self._disks.values()),
+            "query-blockstats": self._query_blockstats,
+            "query-jobs": lambda: [{"id": i, **job} for i, job in self._jobs.items()],
             "query-migrate": self._query_migrate,
             "query-migrate-capabilities": self._query_migrate_capabilities,
             "query-vnc": self._displays["VNC"].query_vnc,
@@ -138,6 +143,12 @@ class MachineState:
                 self.status = "prelaunch"
             case ["BLOCK", "IO", "ERROR"] if action == "stop":
                 self._disk(data)["io-status"] = "nospace" if data.get("nospace") else "failed"
+            case ["BLOCK", "IO", "ERROR"] if action == "report":
+                self._failed[data.get("node-name", "n0"), data["operation"]] += 1
+            case ["JOB", "STATUS", "CHANGE"]:
+                self._jobs[data["id"]] = {"type": "backup", "status": data["status"]}
+                if data["status"] == "null":
+                    del self._jobs[data["id"]]
             case ["BALLOON", "CHANGE"]:
                 self._balloon = data["actual"]
             case ["MIGRATION"]:
@@ -190,6 +201,21 @@ class MachineState:
         status = {"status": self.status, "running": self.status == "running"}
         # The third member is gone in QEMU 10.0.
         return status if self._version >= (10,) else status | {"singlestep": False}
+
+    def _query_blockstats(self) -> object:
+        return [
+            {
+                **({"device": disk["device"]} if disk["device"] else {}),
+                "qdev": disk["qdev"],
+                "node-name": node,
+                "stats": {
+                    "failed_rd_operations": self._failed[node, "read"],
+                    "failed_wr_operations": self._failed[node, "write"],
+                    "failed_flush_operations": 0,
+                },
+            }
+            for node, disk in self._disks.items()
+        ]
 
     def _query_migrate(self) -> object:
         reply = {"status": self.migration} if self.migration else {}
