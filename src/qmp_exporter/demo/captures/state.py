@@ -78,7 +78,6 @@ class MachineState:
         self._capabilities = dict.fromkeys(_RECORDED["migration-capabilities"], False)
         self._disks: dict[str, dict[str, Any]] = {}
         self._failed: Counter[tuple[str, str]] = Counter()
-        self._jobs: dict[str, dict[str, str]] = {}
         self._displays = {"VNC": Display("service"), "SPICE": Display("port")}
         for event in events:
             self._equip(event.name, event.data)
@@ -90,7 +89,7 @@ class MachineState:
             "query-uuid": lambda: {"UUID": self._uuid},
             "query-block": lambda: list(self._disks.values()),
             "query-blockstats": self._query_blockstats,
-            "query-jobs": lambda: [{"id": i, **job} for i, job in self._jobs.items()],
+            "query-jobs": list,
             "query-migrate": self._query_migrate,
             "query-migrate-capabilities": self._query_migrate_capabilities,
             "query-vnc": self._displays["VNC"].query_vnc,
@@ -141,14 +140,8 @@ class MachineState:
                 self.status = "suspended"
             case ["RESET"] if self.status not in {"running", "inmigrate"}:
                 self.status = "prelaunch"
-            case ["BLOCK", "IO", "ERROR"] if action == "stop":
-                self._disk(data)["io-status"] = "nospace" if data.get("nospace") else "failed"
-            case ["BLOCK", "IO", "ERROR"] if action == "report":
-                self._failed[data.get("node-name", "n0"), data["operation"]] += 1
-            case ["JOB", "STATUS", "CHANGE"]:
-                self._jobs[data["id"]] = {"type": "backup", "status": data["status"]}
-                if data["status"] == "null":
-                    del self._jobs[data["id"]]
+            case ["BLOCK", "IO", "ERROR"]:
+                self._fail(action, data)
             case ["BALLOON", "CHANGE"]:
                 self._balloon = data["actual"]
             case ["MIGRATION"]:
@@ -169,6 +162,13 @@ class MachineState:
             disk["qdev"] = path if "/" in own else own
             self._disks[node] = disk
         return self._disks[node]
+
+    def _fail(self, action: str | None, data: dict[str, Any]) -> None:
+        """Let a request fail: QEMU stops, or counts what it reports to the guest."""
+        if action == "stop":
+            self._disk(data)["io-status"] = "nospace" if data.get("nospace") else "failed"
+        elif action == "report":
+            self._failed[data.get("node-name", "n0"), data["operation"]] += 1
 
     def _forgive(self) -> None:
         """Clear the errors of disks, as ``cont`` does: of -drive only, not of -blockdev."""
