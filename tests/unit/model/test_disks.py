@@ -9,11 +9,19 @@ import pytest
 from builders import Watch, blocks, connected, drive, event, lost, reply, status
 from qmp_exporter.model.disks import ASK_EVERY, MAX_DISKS, Disks
 from qmp_exporter.model.inputs import Ask
-from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node
+from qmp_exporter.model.replies import (
+    BlockDevice,
+    BlockDevices,
+    BlockStats,
+    DiskCounts,
+    DiskStats,
+    Node,
+)
 
 
 if TYPE_CHECKING:
     from qmp_exporter.model.event import Event
+    from qmp_exporter.model.inputs import Reply
 
 
 ERRORS = "qemu_block_io_errors_total"
@@ -278,3 +286,54 @@ def test_of_two_disks_of_one_name_the_failed_one_is_shown() -> None:
     watch = Watch()
     watch.all(connected(), status("io-error"), blocks(drive(io="failed"), drive(io="ok")))
     assert watch.risen(STATUS) == {("unknown", "failed"): 1}
+
+
+def counts(*disks: tuple[str, int, int, int], at: float = 0.0) -> Reply:
+    """Return the answer to query-blockstats: names of devices, and their failures."""
+    found = tuple(DiskCounts(DiskStats(*failed), device=name) for name, *failed in disks)
+    return reply(Ask.BLOCKSTATS, BlockStats(found), at)
+
+
+def watched(*disks: BlockDevice) -> Watch:
+    """Return a VM that runs, with these disks."""
+    watch = Watch()
+    watch.all(connected(), status("running"), blocks(*disks))
+    return watch
+
+
+FAILED = "qemu_block_failed_operations_total"
+
+
+def test_failures_are_those_that_qemu_counts() -> None:
+    """By disk and operation, at 0 from the first reading; they begin anew with QEMU."""
+    watch = watched(drive("disk0"))
+    watch.feed(counts(("disk0", 0, 0, 0)))
+    assert watch.rows(FAILED) == {("disk0", op): 0 for op in ("read", "write", "flush")}
+    watch.feed(counts(("disk0", 200, 3, 1), at=2))
+    assert watch.rows(FAILED) == {
+        ("disk0", "read"): 200,
+        ("disk0", "write"): 3,
+        ("disk0", "flush"): 1,
+    }
+    watch.feed(blocks(drive("disk0")))
+    assert watch.value(FAILED, "disk0", "read") == 200
+    watch.all(connected(5, pid=2), counts(("disk0", 0, 0, 0), at=5))
+    assert watch.value(FAILED, "disk0", "read") == 0
+
+
+def test_failures_are_asked_for_once_until_the_answer() -> None:
+    """However many errors there are, and again with the next one after it."""
+    watch = watched(drive("disk0"))
+    data = {"device": "disk0", "operation": "read", "action": "report"}
+    watch.all(*(event("BLOCK_IO_ERROR", data, 1 + n / 10) for n in range(5)))
+    assert watch.asks.count(Ask.BLOCKSTATS) == 1
+    watch.all(counts(("disk0", 5, 0, 0), at=2), event("BLOCK_IO_ERROR", data, 3))
+    assert watch.asks.count(Ask.BLOCKSTATS) == 2
+
+
+def test_failures_of_very_many_disks_share_a_row() -> None:
+    """As their states do."""
+    watch = watched()
+    watch.feed(counts(*((f"disk{n}", 1, 0, 0) for n in range(MAX_DISKS + 4))))
+    assert len(watch.rows(FAILED)) == 3 * (MAX_DISKS + 1)
+    assert watch.value(FAILED, "other", "read") == 4

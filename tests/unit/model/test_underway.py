@@ -458,6 +458,27 @@ def test_more_clients_than_are_told_apart_are_counted() -> None:
     assert noted == number
 
 
+def test_a_job_lasts_until_qemu_forgets_it() -> None:
+    """Two are told apart by their ids; what failed says so, and each has its type."""
+    story = running()
+
+    def job(name: str, state: str, at: float) -> Event:
+        return event("JOB_STATUS_CHANGE", {"id": name, "status": state}, at)
+
+    def ended(name: str, at: float, **more: str) -> Event:
+        data = {"type": "mirror", "device": name, "len": 1, "offset": 1, "speed": 0} | more
+        return event("BLOCK_JOB_COMPLETED", data, at)
+
+    story.feed(job("a", "created", 1), job("a", "running", 1.1), job("b", "created", 2))
+    story.feed(ended("a", 3, error="full"), ended("b", 4), job("a", "null", 5), job("b", "null", 6))
+    first, second = story.all("qemu.job")
+    assert (first.begin, first.end, first.error) == (1, 5, "failed")
+    assert first.told == {"qemu.job.outcome": "failed", "qemu.job.type": "mirror"}
+    assert (second.begin, second.end, second.error) == (2, 6, "")
+    assert second.events == ["JOB_STATUS_CHANGE", "BLOCK_JOB_COMPLETED", "JOB_STATUS_CHANGE"]
+    assert story.all("qemu.activity") == []
+
+
 def test_a_stop_that_was_not_seen_is_found() -> None:
     """When the exporter starts in the middle of it: it has its cause, and is marked."""
     story = Story(connected(), status("io-error", 0.1), ready(0.2), event("RESUME", None, 9))

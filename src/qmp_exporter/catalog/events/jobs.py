@@ -9,7 +9,6 @@ from qmp_exporter.catalog.spec import (
     NONE,
     Counter,
     EventSpec,
-    Int,
     Label,
     Payload,
     Severity,
@@ -29,30 +28,34 @@ class JobStatus(Payload, frozen=True):
 
 
 class BlockJob(Payload, frozen=True):
-    """Data of BLOCK_JOB_COMPLETED, BLOCK_JOB_CANCELLED and BLOCK_JOB_READY.
+    """Data of BLOCK_JOB_READY, and what those of the ends have in common.
 
     Attributes:
         type: a QAPI JobType.
         device: the job's id, which may be that of its device.
-        error: why it failed; none if it did not. Text for people.
-        len: bytes to process.
-        offset: those of them that are.
     """
 
     type: str
     device: str
-    error: str | None = None
-    len: Int = 0
-    offset: Int = 0
 
     @property
     def id(self) -> str:
         """The job's id."""
         return self.device
 
+
+class BlockJobCompleted(BlockJob, frozen=True):
+    """Data of BLOCK_JOB_COMPLETED.
+
+    Attributes:
+        error: why it failed, as text for people; none if it did not.
+    """
+
+    error: str | None = None
+
     @property
     def outcome(self) -> str:
-        """How a job that completed did."""
+        """How it ended."""
         return "completed" if self.error is None else "failed"
 
     @property
@@ -134,7 +137,7 @@ EVENTS: Final = (
         "A block job ended, well or with an error.",
         SOURCE,
         rare=True,
-        payload=BlockJob,
+        payload=BlockJobCompleted,
         samples=(_PROGRESS, _PROGRESS | {"error": "No space left on device"}),
         counters=(ENDED,),
         operation=JOB,
