@@ -72,8 +72,9 @@ class Session:
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
         self._counted_at = float("-inf")
-        quiet = context.timing.quiet
-        self._quiet = quiet * random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
+        share = random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
+        self._quiet = context.timing.quiet * share
+        self._counted = context.timing.counted * share
 
     async def run(self) -> None:
         """Watch the monitor until cancelled."""
@@ -115,7 +116,7 @@ class Session:
         connection = self._connection
         if connection is None or self._state not in _WATCHED:
             return
-        if now - self._counted_at >= self._context.timing.counted:
+        if now - self._counted_at >= self._counted:
             self._ask((Ask.BLOCKSTATS,))
         if self._probed_at is None:
             if now - connection.read_at >= self._quiet:
