@@ -23,7 +23,14 @@ from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.config import schema
 from qmp_exporter.model.apply import apply
 from qmp_exporter.model.inputs import Identity, Link, Reply
-from qmp_exporter.model.replies import BlockDevice, BlockDevices, Status
+from qmp_exporter.model.replies import (
+    BlockDevice,
+    BlockDevices,
+    BlockStats,
+    DiskCounts,
+    DiskStats,
+    Status,
+)
 from qmp_exporter.model.vm import VM
 from qmp_exporter.sinks.metrics import MetricsSink
 
@@ -183,10 +190,12 @@ def _formula() -> Iterator[str]:
         sink.add("vm")
         before = VM()
         found = BlockDevices(tuple(BlockDevice(qdev=f"disk{n}") for n in range(disks)))
+        counts = BlockStats(tuple(DiskCounts(DiskStats(), qdev=f"disk{n}") for n in range(disks)))
         for given in (
             Link(TargetState.CONNECTED, 0.0, 0.0, identity=Identity(pid=1, started=1.0)),
             Reply("query-status", Status("running"), 0.0, 0.0),
             Reply("query-block", found, 0.0, 0.0),
+            Reply("query-blockstats", counts, 0.0, 0.0),
         ):
             step = apply(before, given)
             sink.take("vm", given, before, step, None)
