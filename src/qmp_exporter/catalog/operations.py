@@ -170,6 +170,8 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "qemu.dump.size": "Bytes that the whole dump has.",
     "qemu.display.protocol": "`vnc` or `spice`.",
     AUTH: "How the client logged in, if it did; of SPICE on the main channel only.",
+    "qemu.job.type": "What kind of job it is, as QEMU calls it: `mirror`, `backup` ...",
+    "qemu.job.outcome": "`completed`, `failed` or `cancelled`, of a job on a disk.",
     "qmp.lost": "How the connection was lost before the state was read.",
     EXIT: "QEMU ended meanwhile: why, as in `qemu_vm_exits_total`.",
     RESUMED: "`true`: the begin was not seen, the operation was found under way.",

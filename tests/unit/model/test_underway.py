@@ -472,7 +472,7 @@ def test_a_job_lasts_until_qemu_forgets_it() -> None:
     story.feed(job("a", "created", 1), job("a", "running", 1.1), job("b", "created", 2))
     story.feed(ended("a", 3, error="full"), ended("b", 4), job("a", "null", 5), job("b", "null", 6))
     first, second = story.all("qemu.job")
-    assert (first.begin, first.end, first.error) == (1, 5, "failed")
+    assert (first.begin, first.end, first.error) == (1, 5, "block-job-failed")
     assert first.told == {"qemu.job.outcome": "failed", "qemu.job.type": "mirror"}
     assert (second.begin, second.end, second.error) == (2, 6, "")
     assert second.events == ["JOB_STATUS_CHANGE", "BLOCK_JOB_COMPLETED", "JOB_STATUS_CHANGE"]

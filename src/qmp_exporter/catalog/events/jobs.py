@@ -108,7 +108,7 @@ ENDED: Final = Counter(
 OUTCOME: Final = Tells(
     JOB,
     {"qemu.job.outcome": "outcome", "qemu.job.type": "type"},
-    frozenset({"failed"}),
+    {"failed": "block-job-failed"},
 )
 OF_TYPE: Final = Tells(JOB, {"qemu.job.type": "type"})
 _PROGRESS: Final = {
