@@ -204,9 +204,9 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
     ),
     Sampled(
         "qemu_block_failed_operations_total",
-        "Requests of the guest that failed, as QEMU counts them: those that were reported to it,"
-        " not those that stopped the machine or were ignored. It begins anew with QEMU. QMP"
-        " command query-blockstats.",
+        "Requests of the guest that failed and were reported to it, all of them, as QEMU counts"
+        " itself; not those that stopped the machine or were ignored, which only"
+        " qemu_block_io_errors_total has. It begins anew with QEMU. QMP command query-blockstats.",
         _failed,
         (Label("device"), Label("operation", ("read", "write", "flush"))),
     ),

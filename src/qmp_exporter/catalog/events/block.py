@@ -181,8 +181,9 @@ EVENTS: Final = (
             Counter(
                 "qemu_block_io_errors_total",
                 "Failed reads and writes of the guest's disks, by what QEMU did: stop the machine,"
-                " report to the guest, or ignore. At least so many: QEMU 9.2 and later send at"
-                " most one a second for a disk. QMP event BLOCK_IO_ERROR.",
+                " report to the guest, or ignore. At least so many: QEMU 9.2 and later send at most"
+                " one a second for a disk; qemu_block_failed_operations_total has all that were"
+                " reported. QMP event BLOCK_IO_ERROR.",
                 (
                     DEVICE,
                     Label("operation", IO_OPERATIONS),
