@@ -14,8 +14,8 @@ import pytest
 from fake_qmp import FakeMonitor
 from qmp_exporter.demo import CommandError, Machine, devices, disks, operations, rfb
 from qmp_exporter.demo.captures import RecordedEvent
-from qmp_exporter.demo.captures.conversation import QmpError
-from qmp_exporter.demo.captures.state import MachineState
+from qmp_exporter.recording.conversation import QmpError
+from qmp_exporter.recording.state import MachineState
 from spec_examples import VERSIONS, captures_by_role, spec_examples
 from support import require_tool
 from witness import EVENTS_ON, lab
