@@ -163,7 +163,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags = _Parser(add_help=False)
     for flag in FLAGS:
         _add(flags, flag)
     parser = _Parser(
@@ -264,7 +264,12 @@ def _one_monitor(text: str) -> Target:
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
     if not flag.kind.metavar:
         parser.add_argument(
-            flag.name, dest=flag.setting, action="store_const", const=flag.value, help=flag.help
+            flag.name,
+            dest=flag.setting,
+            action="store_const",
+            const=flag.value,
+            default=argparse.SUPPRESS,
+            help=flag.help,
         )
         return
 
@@ -278,6 +283,7 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
         dest=flag.setting,
         type=read,
         action="append" if flag.many else "store",
+        default=argparse.SUPPRESS,
         metavar=flag.kind.metavar,
         help=f"{flag.help} ({', '.join(notes)})" if notes else flag.help,
     )
