@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, Union
 
 
 class Rule(StrEnum):
-    """What becomes of a member; its value tells people.
+    """What becomes of a member; the value shows people what it looks like then.
 
     Whatever is replaced is replaced by the same wherever it comes in the file, and what is empty
     stays empty.
@@ -20,25 +20,25 @@ class Rule(StrEnum):
 
     VALUE = "kept"
     """Numbers, truth values, and words of QEMU's own."""
-    ID = "`id-1`"
+    ID = "id-1"
     """An id that the host chose: of a device, a drive, a node, a port, a job, an export."""
-    PATH = "its ids by `id-1`"
-    """A QOM path."""
-    TEXT = "`text-1`, unless it is the text of an errno"
-    """Text for people, with whatever in it: paths, names of hosts."""
-    CLIENT = "`client-1`"
+    PATH = "/machine/peripheral/id-1"
+    """A QOM path, by the ids in it."""
+    TEXT = "text-1"
+    """Text for people, with whatever in it: paths, names of hosts. That of an errno stays."""
+    CLIENT = "client-1"
     """Address of who looks at a screen."""
-    SERVER = "`server-1`"
+    SERVER = "server-1"
     """Address of the host, or another's on the network."""
-    PORT = "`port-1`"
+    PORT = "port-1"
     """A port, or the path of a socket in its place."""
-    DNAME = "`dname-1`"
+    DNAME = "dname-1"
     """Name in a certificate."""
-    USER = "`user-1`"
+    USER = "user-1"
     """Name with which somebody logged in."""
-    VM = "`vm-1`"
+    VM = "vm-1"
     """Name of the machine."""
-    UUID = "`00000000-0000-4000-8000-000000000001`"
+    UUID = "00000000-0000-4000-8000-000000000001"
     """Of the machine; all zeros, which is none, stay."""
 
 
