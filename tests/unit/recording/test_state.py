@@ -398,6 +398,16 @@ def test_a_reply_that_was_learnt_is_given_until_an_event_says_otherwise() -> Non
     assert status["status"] == "io-error"
 
 
+@pytest.mark.parametrize(("event", "status"), [("RESUME", "running"), ("STOP", "paused")])
+def test_an_event_is_newer_than_the_reply_before_it(event: str, status: str) -> None:
+    """Who asks then is told what the event told."""
+    state = MachineState()
+    state.learn("query-status", {"status": "x", "running": False})
+    state.follow(event, {})
+    found: Any = state.answer("query-status", {})
+    assert found["status"] == status
+
+
 def test_who_looks_at_a_screen_is_learnt() -> None:
     """Of VNC and SPICE; those that come and go later are told from them."""
     state = MachineState()
