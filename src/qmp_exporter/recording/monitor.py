@@ -176,7 +176,7 @@ class Monitor:
             if await self._waited_for_client(cue) or self._speed == MAX_SPEED:
                 clock = max(clock, _now())
                 if number == 0:
-                    began = clock
+                    began = clock - round(cue.at / self._speed)
             if cue.command:
                 prompted = cue.at - last_event <= _PROMPT
                 if await self._reply(cue, prompted=prompted):
