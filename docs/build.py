@@ -1,7 +1,7 @@
 """Writes the generated pages and the JSON Schema; with --check, only compares.
 
 docs/metrics.md, docs/events.md and docs/spans.md are made from the catalog, docs/configuration.md
-and schema.json from the flags.
+and schema.json from the flags, docs/recordings.md from the list of what a recording keeps.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import configuration
+import recordings
 import spans
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.groups import GROUPS
@@ -255,6 +256,7 @@ def main(arguments: list[str]) -> int:
         (HERE / "events.md", events_page()),
         (HERE / "spans.md", spans.page(_table, _row)),
         (HERE / "configuration.md", configuration.page(_table, _row)),
+        (HERE / "recordings.md", recordings.page(_table, _row)),
         (SCHEMA, schema.text()),
     ):
         if not check:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qmp_exporter.catalog.events import BY_NAME, EVENTS
-from schemas import GENERATIONS
+from schemas import GENERATIONS, schema
 
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 JSON = {"str": str, "int": int, "boolean": bool}
 
 
-@pytest.mark.parametrize("version", sorted(GENERATIONS))
+@pytest.mark.parametrize("version", GENERATIONS)
 def test_every_event_has_an_entry(version: str) -> None:
     """None of a QEMU that the catalog was made for is shown as ``other``."""
-    assert len(GENERATIONS[version]) > 50
-    assert GENERATIONS[version].keys() - BY_NAME.keys() == set()
+    assert len(schema(version)) > 50
+    assert schema(version).keys() - BY_NAME.keys() == set()
 
 
 def test_every_entry_is_an_event() -> None:
     """Of at least one of them."""
-    known = set().union(*GENERATIONS.values())
+    known = set().union(*map(schema, GENERATIONS))
     assert BY_NAME.keys() - known == set()
 
 
@@ -66,9 +66,9 @@ def test_its_first_sample_is_what_a_qemu_sends(spec: EventSpec) -> None:
     """Every member that there is, of its type; nothing that must be there is missing."""
     data = spec.samples[0] or {}
     found = {
-        version: list(unfit(events[spec.name]["members"], data, spec.name))
-        for version, events in GENERATIONS.items()
-        if spec.name in events
+        version: list(unfit(schema(version)[spec.name], data, spec.name))
+        for version in GENERATIONS
+        if spec.name in schema(version)
     }
     assert [] in found.values(), found
 
@@ -76,11 +76,7 @@ def test_its_first_sample_is_what_a_qemu_sends(spec: EventSpec) -> None:
 @pytest.mark.parametrize("spec", EVENTS, ids=lambda spec: spec.name)
 def test_members_that_it_reads_are_there(spec: EventSpec) -> None:
     """A payload reads nothing that no QEMU sends, but for what documents of old ones have."""
-    theirs = {
-        name
-        for events in GENERATIONS.values()
-        for name in events.get(spec.name, {"members": {}})["members"]
-    }
+    theirs = {name for version in GENERATIONS for name in schema(version).get(spec.name, {})}
     ours = set(spec.payload.__struct_encode_fields__)
     assert ours - theirs <= UNREAL.get(spec.name, set())
 

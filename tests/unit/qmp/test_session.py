@@ -17,7 +17,6 @@ import pytest
 
 from fake_qmp import FakeMonitor
 from qmp_exporter.catalog.states import LostCause, TargetState
-from qmp_exporter.demo.captures.conversation import QmpError
 from qmp_exporter.errors import BusyError, NotQmpError
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Ask, Link, Reply
@@ -33,6 +32,7 @@ from qmp_exporter.qmp.queries import IDENTITY, STATE
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.transport import Dialling
 from qmp_exporter.qmp.unix import UnixTable
+from qmp_exporter.recording.conversation import QmpError
 from unit.qmp.watching import (
     QUICK,
     Notes,

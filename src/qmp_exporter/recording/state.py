@@ -13,14 +13,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qmp_exporter.demo.captures.conversation import QmpError
-from qmp_exporter.demo.captures.display import Display
+from qmp_exporter.recording.conversation import QmpError
+from qmp_exporter.recording.display import Display
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from qmp_exporter.demo.captures import RecordedEvent
+    from qmp_exporter.recording.event import RecordedEvent
 
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -35,6 +35,20 @@ _STATUS_OF_NEXT_STOP: Mapping[tuple[str, str | None], str] = {
     ("GUEST_PANICKED", "poweroff"): "guest-panicked",
     ("BLOCK_IO_ERROR", "stop"): "io-error",
 }
+_UNSAYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "STOP": ("query-status",),
+    "RESUME": ("query-status", "query-block"),
+    "SUSPEND": ("query-status",),
+    "WAKEUP": ("query-status",),
+    "RESET": ("query-status",),
+    "BLOCK_IO_ERROR": ("query-block",),
+    "BALLOON_CHANGE": ("query-balloon",),
+    "MIGRATION": ("query-migrate",),
+    "VNC": ("query-vnc", "query-vnc-servers"),
+    "SPICE": ("query-spice",),
+}
+"""Replies that are true no longer after an event, by its name or the first word of it."""
+
 _MIGRATION_OVER = {"completed", "failed", "cancelled"}
 # A strange event changes nothing: it is there to be sent, not to be understood.
 _STRANGE = (KeyError, TypeError, AttributeError, ValueError)
@@ -78,6 +92,7 @@ class MachineState:
         self._capabilities = dict.fromkeys(_RECORDED["migration-capabilities"], False)
         self._disks: dict[str, dict[str, Any]] = {}
         self._failed: Counter[tuple[str, str]] = Counter()
+        self._told: dict[str, object] = {}
         self._displays = {"VNC": Display("service"), "SPICE": Display("port")}
         for event in events:
             self._equip(event.name, event.data)
@@ -100,9 +115,23 @@ class MachineState:
 
     def follow(self, event: str, data: dict[str, Any]) -> None:
         """Take note of an event that is being sent."""
+        for name in {event, event.partition("_")[0]}:
+            for command in _UNSAYS.get(name, ()):
+                self._told.pop(command, None)
         self._equip(event, data)
         with contextlib.suppress(*_STRANGE):
             self._apply(event, data)
+
+    def learn(self, command: str, answer: object) -> None:
+        """Take a reply of a real machine for what is so, until an event changes that.
+
+        Args:
+            command: that was answered.
+            answer: what it returned, or the `QmpError` with which it was refused.
+        """
+        self._told[command] = answer
+        with contextlib.suppress(*_STRANGE):
+            self._believe(command, answer)
 
     def answer(self, command: str, arguments: dict[str, Any]) -> object:
         """Return what QEMU would return for one of the commands that are known here.
@@ -112,11 +141,38 @@ class MachineState:
         """
         if command == "migrate-set-capabilities":
             return self._set_capabilities(arguments)
-        if command not in self._answers:
+        if command not in self._answers and command not in self._told:
             raise QmpError("CommandNotFound", f"The command {command} has not been found")
         for unexpected in arguments:
             raise QmpError("GenericError", f"Parameter '{unexpected}' is unexpected")
-        return self._answers[command]()
+        if command not in self._told:
+            return self._answers[command]()
+        told = self._told[command]
+        if isinstance(told, QmpError):
+            raise told
+        return told
+
+    def _believe(self, command: str, answer: Any) -> None:
+        """Be as a reply says."""
+        match command:
+            case "query-status":
+                self.status = answer["status"]
+            case "query-block":
+                self._disks = {_node_of(disk): disk for disk in deepcopy(answer)}
+            case "query-balloon":
+                self._balloon = None if isinstance(answer, QmpError) else answer["actual"]
+            case "query-migrate":
+                self.migration = answer.get("status", "")
+            case "query-migrate-capabilities":
+                self._capabilities = {one["capability"]: one["state"] for one in answer}
+            case "query-vnc-servers":
+                servers = [one for entry in answer for one in entry["server"]]
+                clients = [client for entry in answer for client in entry["clients"]]
+                self._displays["VNC"].learn(servers[0] if servers else {}, clients)
+            case "query-spice" if answer["enabled"]:
+                server = {"host": answer["host"], "port": str(answer.get("port", ""))}
+                server["auth"] = answer["auth"]
+                self._displays["SPICE"].learn(server, list(answer["channels"]))
 
     def _equip(self, event: str, data: dict[str, Any]) -> None:
         """Learn what parts the machine has."""
@@ -195,6 +251,7 @@ class MachineState:
                 case _:
                     refused = f"Parameter 'capability' does not accept {json.dumps(entry)}"
                     raise QmpError("GenericError", refused)
+        self._told.pop("query-migrate-capabilities", None)
         return {}
 
     def _query_status(self) -> object:
@@ -238,3 +295,9 @@ class MachineState:
         if self._balloon is None:
             raise QmpError("DeviceNotActive", "No balloon device has been activated")
         return {"actual": self._balloon}
+
+
+def _node_of(disk: dict[str, Any]) -> str:
+    """Return the node name by which events name a disk, or else what tells it from others."""
+    node = disk.get("inserted", {}).get("node-name")
+    return str(node or f"no node, {disk.get('qdev') or disk.get('device')}")
