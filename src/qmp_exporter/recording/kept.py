@@ -231,9 +231,7 @@ REPLIES: Final[Mapping[str, Members]] = {
     "query-blockstats": {
         **_ids("device", "node-name"),
         "qdev": Rule.PATH,
-        "stats": _values(
-            "failed_rd_operations", "failed_wr_operations", "failed_flush_operations"
-        ),
+        "stats": _values("failed_rd_operations", "failed_wr_operations", "failed_flush_operations"),
     },
 }
 """Members of the replies to the commands that are sent, each member of those that are lists."""

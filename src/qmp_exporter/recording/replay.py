@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qmp_exporter.qmp.queries import STATE
 from qmp_exporter.recording.event import SECOND
 from qmp_exporter.recording.monitor import MAX_SPEED, PATIENCE, Monitor
 from qmp_exporter.recording.state import MachineState
@@ -58,12 +59,21 @@ async def replay(  # noqa: PLR0913 - all that is not a place has its name at the
         say(f"{_described(tape)}, {_paced(speed)}")
         say(f"the monitor is {socket}{'; Ctrl-C ends it' if stays or loop else ''}")
         while True:
-            state = MachineState(version=tape.version)
+            state = MachineState(version=tape.version, unknown=_unasked(tape))
             await monitor.play(tape.cues, state, stays=stays, hangs_up=tape.end == "closed")
             if not loop:
                 say("all is played: QEMU has ended")
                 return
             await asyncio.sleep(BETWEEN)
+
+
+def _unasked(tape: Tape) -> set[str]:
+    """Return what an older exporter did not ask, and this one is not to be told other than it was.
+
+    A recording without any reply has only events: there all that is asked is answered from those.
+    """
+    asked = {cue.command for cue in tape.cues if cue.command}
+    return set(STATE) - asked if asked else set()
 
 
 def _described(tape: Tape) -> str:

@@ -18,7 +18,7 @@ from qmp_exporter.recording.display import Display
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from qmp_exporter.recording.event import RecordedEvent
 
@@ -41,7 +41,7 @@ _UNSAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "SUSPEND": ("query-status",),
     "WAKEUP": ("query-status",),
     "RESET": ("query-status",),
-    "BLOCK_IO_ERROR": ("query-block",),
+    "BLOCK_IO_ERROR": ("query-block", "query-blockstats"),
     "BALLOON_CHANGE": ("query-balloon",),
     "MIGRATION": ("query-migrate",),
     "VNC": ("query-vnc", "query-vnc-servers"),
@@ -66,13 +66,14 @@ class MachineState:
         uuid: what ``query-uuid`` says.
         version: of QEMU.
         status: at the start; one of QEMU's RunState.
+        unknown: commands that it does not have, until it is told of a reply to them.
 
     Attributes:
         status: now.
         migration: status of the last migration, empty where there was none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its name at the call
         self,
         events: Iterable[RecordedEvent] = (),
         *,
@@ -80,7 +81,9 @@ class MachineState:
         uuid: str = NO_UUID,
         version: tuple[int, int, int] = (7, 2, 22),
         status: str = "running",
+        unknown: Collection[str] = (),
     ) -> None:
+        self._unknown = frozenset(unknown)
         self.status = status
         self.migration = ""
         self._name = name
@@ -141,7 +144,8 @@ class MachineState:
         """
         if command == "migrate-set-capabilities":
             return self._set_capabilities(arguments)
-        if command not in self._answers and command not in self._told:
+        known = self._answers.keys() - self._unknown | self._told.keys()
+        if command not in known:
             raise QmpError("CommandNotFound", f"The command {command} has not been found")
         for unexpected in arguments:
             raise QmpError("GenericError", f"Parameter '{unexpected}' is unexpected")
