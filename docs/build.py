@@ -1,7 +1,8 @@
 """Writes the generated pages and the JSON Schema; with --check, only compares.
 
-docs/metrics.md, docs/events.md and docs/spans.md are made from the catalog, docs/configuration.md
-and schema.json from the flags, docs/recordings.md from the list of what a recording keeps.
+docs/metrics.md, docs/events.md and docs/spans.md are made from the catalog, the table of QEMUs from
+what scripts/qemus kept, docs/configuration.md and schema.json from the flags, docs/recordings.md
+from the list of what a recording keeps.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import configuration
+import qemus
 import recordings
 import spans
 from qmp_exporter.catalog.events import EVENTS
@@ -81,7 +83,7 @@ COALESCED: Final = (
     "All events are counted in `qemu_events_total`, those that are not listed here as"
     ' `event="other"`. Where QEMU coalesces an event, it sends at most one a second for each key:'
     " the first at once, the last when the second is over. Counters of such events are lower"
-    " bounds.\n"
+    " bounds. [At the end](#on-which-qemu) stands on which QEMU each was seen.\n"
 )
 
 
@@ -164,6 +166,7 @@ def events_page() -> str:
     ]
     for spec in EVENTS:
         lines += _event(spec)
+    lines += qemus.section(_table, _row, [spec.name for spec in EVENTS])
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -31,6 +31,7 @@ from qmp_exporter.model.vm import (
     VM,
     Reading,
     Step,
+    asking,
     connected,
     ended,
     linked,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 MAX_READINGS: Final = 256
 """Label sets of one gauge that an event sets, for one VM."""
+
+MOST_EARLY: Final = 100
+"""Questions for the outcome of a migration that QEMU has not reckoned yet; mostly two will do."""
 
 _BALLOON: Final = "qemu_balloon_actual_bytes"
 
@@ -134,7 +138,9 @@ def _reply(vm: VM, reply: Reply) -> Step:  # noqa: C901, PLR0911 - a return for 
         case BlockStats() as stats:
             return Step(msgspec.structs.replace(vm, disks=vm.disks.counted(stats)))
         case MigrationInfo() as info:
-            return Step(msgspec.structs.replace(vm, migration=vm.migration.read(info)))
+            vm = msgspec.structs.replace(vm, migration=vm.migration.read(info))
+            unreckoned = info.early and vm.migration.early < MOST_EARLY
+            return asking(vm, (), Ask.MIGRATE) if unreckoned else Step(vm)
         case VncServers(servers=servers):
             peers = ((f"{c.host} {c.service}", True) for s in servers for c in s.clients)
             return Step(_seen(vm, Protocol.VNC, clients(peers))) if servers else Step(vm)

@@ -80,16 +80,27 @@ class MigrationInfo(_Reply, frozen=True):
     status: str = "none"
     downtime: Int | None = None
     ram: MigratedRam | None = None
+    total_time: Int | None = None
+
+    @property
+    def early(self) -> bool:
+        """Whether QEMU says that it is completed, and has not reckoned yet how long it took.
+
+        QEMU 7.2 sends the event, and only then sets these times (migration_calculate_complete in
+        its migration/migration.c), until when they are 0; 10.0 does it the other way round. All
+        else of the outcome then waits, so that it is told at once.
+        """
+        return self.status == "completed" and self.total_time == 0
 
     @property
     def downtime_seconds(self) -> float | None:
         """Seconds that the guest did not run, if that is told."""
-        return None if self.downtime is None else self.downtime / 1000
+        return None if self.downtime is None or self.early else self.downtime / 1000
 
     @property
     def transferred(self) -> int | None:
         """Bytes of memory moved, if that is told."""
-        return None if self.ram is None else self.ram.transferred
+        return None if self.ram is None or self.early else self.ram.transferred
 
 
 class VncPeer(_Reply, frozen=True):

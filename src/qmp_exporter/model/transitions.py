@@ -181,7 +181,7 @@ def _io_error(vm: VM, event: Event) -> Step:
 def _migration(vm: VM, event: Event) -> Step:
     status = cast("Migration", event.data).status
     known = vm.migration
-    if status == "setup" and vm.status not in _ARRIVING:
+    if known.begins(status) and vm.status not in _ARRIVING:
         known = msgspec.structs.replace(known, role=Role.SOURCE)  # its arrival was not seen
     migration, changes = known.went(status, event.time)
     vm = msgspec.structs.replace(vm, migration=migration)

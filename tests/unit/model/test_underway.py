@@ -242,6 +242,20 @@ def test_a_guest_that_does_not_power_down_has_failed_to() -> None:
     assert again.events == ["POWERDOWN", "SHUTDOWN"]
 
 
+def test_a_migration_waits_for_an_outcome_that_qemu_has_not_reckoned() -> None:
+    """A reply that comes too early tells nothing and ends nothing; the next one does."""
+    story = running()
+    story.feed(migration("setup", 1), migration("completed", 2), status("postmigrate", 2.1))
+    memory = MigratedRam(4096)
+    story.feed(reply(Ask.MIGRATE, MigrationInfo("completed", 0, memory, total_time=0), 2.2))
+    moved = story.one("qemu.migration")
+    assert moved.end is None
+    story.feed(reply(Ask.MIGRATE, MigrationInfo("completed", 250, memory, total_time=999), 2.3))
+    assert moved.end == 2
+    assert moved.told["qemu.migration.downtime"] == 0.25
+    assert moved.told["qemu.migration.transferred"] == 4096
+
+
 def test_a_migration_holds_its_events_and_its_stop() -> None:
     """The stop is a part of it; downtime and bytes come by the reply that it waits for."""
     story = running()
