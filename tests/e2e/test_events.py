@@ -322,6 +322,7 @@ async def test_dump(place: Path, path: str, status: str) -> None:
         assert page.rows("qemu_dumps_total", "status") == {status: 1}
 
 
+@shows("JOB_STATUS_CHANGE", "BLOCK_JOB_COMPLETED")
 async def test_backup_job(place: Path) -> None:
     """A backup counts by its type and outcome, with how long it took; no job is left."""
     async with watched(place, *disks.ide_disk("disk0")) as (machine, exporter):
