@@ -1,7 +1,8 @@
 """Writes the generated pages and the JSON Schema; with --check, only compares.
 
-docs/metrics.md, docs/events.md and docs/spans.md are made from the catalog, docs/configuration.md
-and schema.json from the flags.
+docs/metrics.md, docs/events.md and docs/spans.md are made from the catalog, the table of QEMUs from
+what scripts/qemus kept, docs/configuration.md and schema.json from the flags, docs/recordings.md
+from the list of what a recording keeps.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import configuration
+import qemus
+import recordings
 import spans
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.groups import GROUPS
@@ -23,7 +26,14 @@ from qmp_exporter.catalog.states import TargetState
 from qmp_exporter.config import schema
 from qmp_exporter.model.apply import apply
 from qmp_exporter.model.inputs import Identity, Link, Reply
-from qmp_exporter.model.replies import BlockDevice, BlockDevices, Status
+from qmp_exporter.model.replies import (
+    BlockDevice,
+    BlockDevices,
+    BlockStats,
+    DiskCounts,
+    DiskStats,
+    Status,
+)
 from qmp_exporter.model.vm import VM
 from qmp_exporter.sinks.metrics import MetricsSink
 
@@ -73,7 +83,7 @@ COALESCED: Final = (
     "All events are counted in `qemu_events_total`, those that are not listed here as"
     ' `event="other"`. Where QEMU coalesces an event, it sends at most one a second for each key:'
     " the first at once, the last when the second is over. Counters of such events are lower"
-    " bounds.\n"
+    " bounds. [At the end](#on-which-qemu) stands on which QEMU each was seen.\n"
 )
 
 
@@ -156,6 +166,7 @@ def events_page() -> str:
     ]
     for spec in EVENTS:
         lines += _event(spec)
+    lines += qemus.section(_table, _row, [spec.name for spec in EVENTS])
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -183,10 +194,12 @@ def _formula() -> Iterator[str]:
         sink.add("vm")
         before = VM()
         found = BlockDevices(tuple(BlockDevice(qdev=f"disk{n}") for n in range(disks)))
+        counts = BlockStats(tuple(DiskCounts(DiskStats(), qdev=f"disk{n}") for n in range(disks)))
         for given in (
             Link(TargetState.CONNECTED, 0.0, 0.0, identity=Identity(pid=1, started=1.0)),
             Reply("query-status", Status("running"), 0.0, 0.0),
             Reply("query-block", found, 0.0, 0.0),
+            Reply("query-blockstats", counts, 0.0, 0.0),
         ):
             step = apply(before, given)
             sink.take("vm", given, before, step, None)
@@ -246,6 +259,7 @@ def main(arguments: list[str]) -> int:
         (HERE / "events.md", events_page()),
         (HERE / "spans.md", spans.page(_table, _row)),
         (HERE / "configuration.md", configuration.page(_table, _row)),
+        (HERE / "recordings.md", recordings.page(_table, _row)),
         (SCHEMA, schema.text()),
     ):
         if not check:

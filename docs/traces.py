@@ -21,7 +21,7 @@ HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from e2e import scenes  # noqa: E402 - found only now
-from e2e.stage import NEW  # noqa: E402
+from e2e.lab.scenario import NEW  # noqa: E402
 from outline import written  # noqa: E402
 
 

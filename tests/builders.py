@@ -23,6 +23,9 @@ from qmp_exporter.model.inputs import Ask, Identity, Link, Reply
 from qmp_exporter.model.replies import (
     BlockDevice,
     BlockDevices,
+    BlockStats,
+    DiskCounts,
+    DiskStats,
     Node,
     ReplyValue,
     Spice,
@@ -140,6 +143,11 @@ def drive(device: str = "", qdev: str = "", node: str = "", io: str | None = "ok
 def blocks(*devices: BlockDevice, at: float = 0.0) -> Reply:
     """Return the answer to query-block."""
     return reply(Ask.BLOCK, BlockDevices(devices), at)
+
+
+def failures(*names: str, at: float = 0.0) -> Reply:
+    """Return the answer to query-blockstats: disks of which no request failed."""
+    return reply(Ask.BLOCKSTATS, BlockStats(tuple(DiskCounts(DiskStats(), n) for n in names)), at)
 
 
 def vnc_clients(*services: str, at: float = 0.0) -> Reply:

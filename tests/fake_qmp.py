@@ -12,9 +12,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from qmp_exporter.demo.captures.conversation import Conversation, QmpError, crlf, greeting
-from qmp_exporter.demo.captures.state import NO_UUID, MachineState
-from qmp_exporter.demo.replay import BACKLOG, listening
+from qmp_exporter.recording.conversation import Conversation, QmpError, crlf, greeting
+from qmp_exporter.recording.monitor import BACKLOG, listening
+from qmp_exporter.recording.state import NO_UUID, MachineState
 
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from qmp_exporter.demo.captures.conversation import Conversation, crlf, greeting
-from qmp_exporter.demo.captures.state import MachineState
+from qmp_exporter.recording.conversation import Conversation, crlf, greeting
+from qmp_exporter.recording.state import MachineState
 
 
 if TYPE_CHECKING:

@@ -29,6 +29,8 @@ LISTED: Final = {
     "query-vnc-servers": ("{}",),
     "query-spice": ("{}",),
     "query-balloon": ("{}",),
+    "query-jobs": ("{}",),
+    "query-blockstats": ("{}",),
     "migrate-set-capabilities": ('{"capabilities": [{"capability": "events", "state": true}]}',),
 }
 """From each command to the arguments that it may have, as JSON."""

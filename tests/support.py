@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
 
 def require_tool(name: str) -> str:
     """Return the path of a program; without it the test is skipped, and fails where CI is true."""
-    if path := shutil.which(name):
-        return path
-    message = f"{name} is not installed"
+    path = shutil.which(name)
+    return path if path is not None else missing(f"{name} is not installed")
+
+
+def missing(message: str) -> NoReturn:
+    """Skip the test for want of something, and fail it where CI is true."""
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -15,6 +15,7 @@ from qmp_exporter.demo import Machine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
 
 PATIENCE = 30.0
@@ -80,11 +81,16 @@ class Ear:
         return found
 
 
+def listening(machine: Machine, *, migrations: bool = False) -> AbstractAsyncContextManager[Ear]:
+    """Be the client of a machine's monitor for the exporter."""
+    return hearing(machine.monitor, migrations=migrations)
+
+
 @asynccontextmanager
-async def listening(machine: Machine, *, migrations: bool = False) -> AsyncIterator[Ear]:
-    """Be the client of a machine's monitor."""
+async def hearing(path: Path, *, migrations: bool = False) -> AsyncIterator[Ear]:
+    """Be the client of a monitor."""
     ear = Ear()
-    task = asyncio.create_task(ear.listen(machine.monitor, migrations=migrations))
+    task = asyncio.create_task(ear.listen(path, migrations=migrations))
     try:
         await ear.wait(lambda: ear.ready)
         yield ear

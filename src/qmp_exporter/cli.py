@@ -7,18 +7,22 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qmp_exporter import __doc__ as description
 from qmp_exporter import __version__
+from qmp_exporter.config import kinds
 from qmp_exporter.config.flags import FLAGS
 from qmp_exporter.config.load import checks, load, settings
+from qmp_exporter.config.texts import parse_speed
 from qmp_exporter.errors import ConfigError, QmpExporterError, first
+from qmp_exporter.model.target import Target
 from qmp_exporter.telemetry import logs
 
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from qmp_exporter.config.flag import Flag
     from qmp_exporter.config.settings import Settings
@@ -26,6 +30,21 @@ if TYPE_CHECKING:
 
 WRONG_USE: Final = 2
 """Exit status where flags, files or values are wrong."""
+
+
+OTHERS: Final = (
+    *("--version", "--help", "--replay"),
+    *("--keep-personal", "--max-size", "--socket", "--speed", "--loop"),
+)
+"""Flags that are none of the exporter's settings."""
+
+MOST_RECORDED: Final = "64MiB"
+
+TAKEN: Final = {
+    "record": ("--no-qmp.migration-events", "--limits.line-length", "--config.file"),
+    "replay": (),
+}
+"""Flags of the exporter that its other commands take, too; the demo takes all."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     flags = vars(given)
+    if given.command in TAKEN:
+        return _tape(given)
     demo = given.command == "demo"
     found = (settings if demo else load)(flags, os.environ)
     # Imported here: --version and --help are quick without, and a server does not need the demo.
@@ -66,6 +87,45 @@ def _run(given: argparse.Namespace) -> int:
         return load(flags, os.environ)
 
     return _until_signalled(App(found, reread=reread, service=Service(os.environ)).run())
+
+
+def _tape(given: argparse.Namespace) -> int:
+    """Record, or replay."""
+    others = [f for f in FLAGS if f.setting in given and f.name not in TAKEN[given.command]]
+    if others:
+        raise ConfigError(f"{given.command} does not take {others[0].name}")
+    logs.configure("warn", "logfmt")
+    if given.command == "record":
+        found = settings(vars(given), os.environ)
+        from qmp_exporter.recording.record import record  # noqa: PLC0415
+
+        return _until_signalled(
+            record(
+                given.target,
+                given.file,
+                found,
+                personal=given.keep_personal,
+                most=given.max_size,
+                say=_say,
+            )
+        )
+    from qmp_exporter.recording.replay import replay  # noqa: PLC0415
+    from qmp_exporter.recording.tape import Tape  # noqa: PLC0415
+
+    tape = Tape.load(given.file)
+    return _until_signalled(
+        replay(tape, given.socket, say=_show, speed=given.speed, loop=given.loop)
+    )
+
+
+def _show(line: str) -> None:
+    """Tell the user."""
+    print(line, flush=True)  # noqa: T201
+
+
+def _say(line: str) -> None:
+    """Tell the user beside what goes to standard output."""
+    print(f"qmp-exporter: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _until_signalled(work: Coroutine[object, object, object]) -> int:
@@ -94,7 +154,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         ConfigError: they are wrong.
     """
     parser = _parser()
-    known = {"--version", "--help", "--replay", *(flag.name for flag in FLAGS)}
+    known = {*OTHERS, *(flag.name for flag in FLAGS)}
     for argument in arguments:
         # argparse takes what follows an unknown flag for a command, and complains of that.
         if argument.startswith("--") and argument.partition("=")[0] not in (*known, "--"):
@@ -103,7 +163,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags = _Parser(add_help=False)
     for flag in FLAGS:
         _add(flags, flag)
     parser = _Parser(
@@ -125,13 +185,91 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--replay", action="store_true", help="play recorded events instead, without QEMU"
     )
+    _add_record(commands)
+    _add_replay(commands)
     return parser
+
+
+def _add_record(commands: argparse._SubParsersAction[_Parser]) -> None:
+    what = "write down what a monitor says, without personal data, to send it to others"
+    parser = commands.add_parser("record", help=what, description=what, allow_abbrev=False)
+    parser.set_defaults(command="record")
+    parser.add_argument(
+        "target",
+        metavar="SOCKET",
+        type=_one_monitor,
+        help="the monitor: the path of a socket, with a slash in it, or host:port",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="a new file for it, which nobody else may read (default standard output)",
+    )
+    parser.add_argument(
+        "--keep-personal",
+        action="store_true",
+        help="keep names, addresses, ids and texts, which are replaced otherwise",
+    )
+    parser.add_argument(
+        "--max-size",
+        metavar=kinds.SIZE.metavar,
+        type=_named("--max-size", kinds.SIZE.parse),
+        default=MOST_RECORDED,
+        help="end with as much (default %(default)s)",
+    )
+    for flag in FLAGS:
+        if flag.name in TAKEN["record"]:
+            _add(parser, flag)
+
+
+def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
+    what = "serve a recording as a monitor again"
+    parser = commands.add_parser("replay", help=what, description=what, allow_abbrev=False)
+    parser.set_defaults(command="replay")
+    parser.add_argument("file", metavar="FILE", type=Path, help="a file of `qmp-exporter record`")
+    parser.add_argument(
+        "--socket", metavar="PATH", type=Path, help="where to listen (default a temporary path)"
+    )
+    parser.add_argument(
+        "--speed",
+        metavar="N|max",
+        type=_named("--speed", parse_speed),
+        default="1",
+        help="how many times as fast as it was (default %(default)s)",
+    )
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+
+
+def _named(name: str, parse: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a function whose errors name a flag."""
+
+    def read(text: str) -> object:
+        try:
+            return parse(text)
+        except ConfigError as err:
+            raise ConfigError(f"{name}: {err}") from None
+
+    return read
+
+
+def _one_monitor(text: str) -> Target:
+    found = _named("SOCKET", kinds.SOCKET.parse)(text)
+    if not isinstance(found, Target):
+        raise ConfigError(f"SOCKET: found the glob {text!r}; expected the path of one socket")
+    return found
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
     if not flag.kind.metavar:
         parser.add_argument(
-            flag.name, dest=flag.setting, action="store_const", const=flag.value, help=flag.help
+            flag.name,
+            dest=flag.setting,
+            action="store_const",
+            const=flag.value,
+            default=argparse.SUPPRESS,
+            help=flag.help,
         )
         return
 
@@ -145,6 +283,7 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
         dest=flag.setting,
         type=read,
         action="append" if flag.many else "store",
+        default=argparse.SUPPRESS,
         metavar=flag.kind.metavar,
         help=f"{flag.help} ({', '.join(notes)})" if notes else flag.help,
     )

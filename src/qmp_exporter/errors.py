@@ -5,6 +5,7 @@
     QmpExporterError
     ├── ConfigError            config        a flag, variable or file is wrong
     ├── ListenError            listen        an address cannot be bound
+    ├── RecordingError         recording     a recording cannot be written
     ├── RequestError           request       an HTTP request is turned away
     ├── DecodeError            decode        a line is not the event it claims to be
     └── SessionError                         a monitor cannot be watched (now)
@@ -41,6 +42,12 @@ class ListenError(QmpExporterError):
     """An address, for HTTP or for QEMU to dial in, cannot be bound; the text says why."""
 
     reason = "listen"
+
+
+class RecordingError(QmpExporterError):
+    """A recording cannot be written, or is over before its time; the text says why."""
+
+    reason = "recording"
 
 
 class RequestError(QmpExporterError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from apart.exporter import exporting_apart
-from e2e.power import sleep
+from e2e.lab.power import sleep
 from qmp_exporter.demo import Machine, devices, disks, operations
 from witness import Ear
 

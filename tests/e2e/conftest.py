@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,11 @@ import pytest
 import pytest_asyncio
 
 from e2e.browser import chromium
+from e2e.lab import generation
+from e2e.page import Exporter
 from qmp_exporter.qmp.connection import Connection
 from recorder import strangers
-from support import require_tool
+from support import missing
 
 
 if TYPE_CHECKING:
@@ -22,11 +23,56 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
+    from e2e.page import Page
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what does not apply to this QEMU, and say why."""
+    item.user_properties += (("shows", event) for event in generation.claims(item))
+    for why in generation.obstacles(item):
+        pytest.skip(f"not on QEMU {generation.told(generation.binary())}: {why}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the scenarios that do not apply."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    apart = [(report.nodeid, report.longrepr[2]) for report in skipped]
+    if apart := [(name, why) for name, why in apart if "not on QEMU" in why]:
+        terminalreporter.section("scenarios that do not apply")
+        for name, why in apart:
+            terminalreporter.line(f"{name}: {why.removeprefix('Skipped: ')}")
+
 
 @pytest.fixture
 def qemu() -> str:
     """The QEMU that is tested with."""
-    return require_tool(os.environ.get("QEMU") or "qemu-system-x86_64")
+    return generation.binary()
+
+
+@pytest.fixture
+def version(qemu: str) -> tuple[int, ...]:
+    """Its major and minor version."""
+    return generation.version_of(qemu)
+
+
+@pytest.fixture(autouse=True)
+def shown(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold a test to the events that it says it shows: a page that was scraped counted them."""
+    counted: set[str] = set()
+    scrape = Exporter.page
+
+    async def page(self: Exporter) -> Page:
+        found = await scrape(self)
+        counted.update(
+            dict(labels)["event"]
+            for (name, labels), value in found.samples.items()
+            if name == "qemu_events_total" and value
+        )
+        return found
+
+    monkeypatch.setattr(Exporter, "page", page)
+    yield
+    assert counted >= set(generation.claims(request.node))
 
 
 @pytest.fixture
@@ -41,10 +87,7 @@ def spice_place(qemu: str, place: Path) -> Path:
     """The same, for machines with SPICE, which some packages of QEMU leave to another."""
     told = subprocess.run([qemu, "-spice", "help"], capture_output=True, text=True, check=False)
     if "spice options" not in told.stdout:
-        message = f"{qemu} has no SPICE: install qemu-system-modules-spice"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"{qemu} has no SPICE: install qemu-system-modules-spice")
     return place
 
 

@@ -6,7 +6,8 @@ import asyncio
 from errno import EIO
 from typing import TYPE_CHECKING
 
-from e2e.stage import NEW, stage, two_ends
+from e2e.lab.scenario import NEW
+from e2e.stage import stage, two_ends
 from qmp_exporter.demo import devices, disks, operations
 
 

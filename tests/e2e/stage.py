@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from e2e.lab.scenario import NEW, UUID
 from e2e.page import Exporter, exporting
 from otlp import Receiver
 from outline import compare, outline
@@ -236,11 +237,6 @@ async def stage(directory: Path, *args: str) -> AsyncIterator[Stage]:
     """Start a machine, ``vm``, with these arguments of QEMU."""
     async with _running({"vm": Machine(directory, "vm", *_heard("vm"), *args)}) as found:
         yield found
-
-
-UUID: Final = "5eb00000-0000-4000-8000-000000000001"
-NEW: Final = f"vm~{UUID[:8]}"
-"""What the destination is shown as while the source has the name."""
 
 
 @asynccontextmanager

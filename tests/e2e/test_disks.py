@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from e2e.lab.generation import shows
+from e2e.lab.scenario import scenario
 from e2e.page import watched
 from qmp_exporter.demo import disks
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@shows("BLOCK_IO_ERROR")
 @pytest.mark.parametrize("action", ["report", "ignore"])
 @pytest.mark.parametrize("operation", ["read", "write"])
 async def test_error_that_does_not_stop(place: Path, operation: Any, action: Any) -> None:
@@ -37,6 +40,7 @@ FULL = ("write", ENOSPC, "nospace")
 BROKEN = [("read", EIO, "failed"), ("write", EIO, "failed"), FULL]
 
 
+@shows("BLOCK_IO_ERROR", "STOP", "RESUME")
 @pytest.mark.parametrize(("operation", "errno", "state"), BROKEN)
 async def test_error_that_stops(place: Path, operation: Any, errno: int, state: str) -> None:
     """An error may stop the machine: the disk is in that state until the machine goes on."""
@@ -133,6 +137,7 @@ async def test_name_of_a_virtio_disk(place: Path, device: str, name: str) -> Non
 # Quorum
 
 
+@shows("QUORUM_REPORT_BAD")
 async def test_outvoted_child(place: Path) -> None:
     """A child of a quorum that differs from the others is counted by its node."""
     async with watched(place, *disks.quorum_disk(place, "vm", contents=(0, 0, 1))) as (
@@ -147,10 +152,11 @@ async def test_outvoted_child(place: Path) -> None:
         }
 
 
+@shows("QUORUM_REPORT_BAD")
 @pytest.mark.parametrize("operation", get_args(disks.Operation))
 async def test_failing_child(place: Path, operation: disks.Operation) -> None:
     """A child of a quorum that fails is counted by what it failed."""
-    disk = disks.quorum_disk(place, "vm", fault=disks.Fault(operation, EPIPE))
+    disk = disks.quorum_disk(place, "vm", faults=(disks.Fault(operation, EPIPE),))
     async with watched(place, *disk) as (machine, exporter):
         await disks.quorum_io(machine, operation)
         page = await exporter.rises("qemu_quorum_bad_reports_total", operation=operation)
@@ -160,6 +166,7 @@ async def test_failing_child(place: Path, operation: disks.Operation) -> None:
         assert set(sectors) == {("quorum0-0", operation)}
 
 
+@shows("QUORUM_FAILURE")
 @pytest.mark.parametrize("attached", [False, True])
 async def test_no_quorum(place: Path, *, attached: bool) -> None:
     """A request without a quorum is counted by the quorum, which is there at 0 if a disk has it."""
@@ -178,6 +185,27 @@ async def test_no_quorum(place: Path, *, attached: bool) -> None:
         for counter in counters:
             page = await exporter.rises(counter, reference="quorum0")
             assert set(page.rows(counter, "reference")) == {"quorum0"}
+
+
+@pytest.mark.parametrize("operation", get_args(disks.Operation))
+@shows("QUORUM_REPORT_BAD")
+async def test_no_quorum_of_errors(place: Path, operation: disks.Operation) -> None:
+    """Two children that fail a read or write are a failure of the whole; of a flush none is told.
+
+    Each of the two is reported. Source: QEMU's block/quorum.c, quorum_has_too_much_io_failed.
+    """
+    disk = disks.quorum_disk(place, "vm", faults=(disks.Fault(operation, EPIPE),) * 2)
+    async with scenario(place, *disk) as vm:
+        await disks.quorum_io(vm.machine, operation)
+        wanted = ["QUORUM_FAILURE"] if operation != "flush" else []
+        for node in ("quorum0-0", "quorum0-1"):
+            page = await vm.exporter.rises("qemu_quorum_bad_reports_total", node=node)
+        if wanted:
+            page = await vm.exporter.rises("qemu_quorum_failures_total", reference="quorum0")
+        assert page.events() == {"QUORUM_REPORT_BAD", *wanted}
+        reports = page.rows("qemu_quorum_bad_reports_total", "node", "operation")
+        assert set(reports) == {("quorum0-0", operation), ("quorum0-1", operation)}
+        assert {one["error"] for one in vm.heard("QUORUM_REPORT_BAD")} == {"Broken pipe"}
 
 
 async def test_sectors(place: Path) -> None:

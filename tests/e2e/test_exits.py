@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.lab.power import sleep
 from e2e.page import Page, exporting, watched
-from e2e.power import sleep
 from qmp_exporter.demo import Machine, devices, operations
 from qmp_exporter.qmp.timing import Timing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from e2e.lab import generation
 from e2e.page import exporting
 from qmp_exporter.demo import Machine
 from qmp_exporter.model.target import Listening
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 
 def dialling(place: Path, name: str = "vm", *args: str) -> Machine:
-    """A machine that dials in, and again every second."""
-    chardev = f"socket,id=hub,path={place / 'hub.sock'},reconnect=1"
+    """A machine that dials in, and again every second; the old option went with QEMU 10.2."""
+    again = "reconnect-ms=1000"
+    if generation.version_of(generation.binary()) < (9, 2):
+        again = "reconnect=1"
+    chardev = f"socket,id=hub,path={place / 'hub.sock'},{again}"
     return Machine(place, name, "-chardev", chardev, "-mon", "chardev=hub,mode=control", *args)
 
 

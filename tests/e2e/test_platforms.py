@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from support import require_tool
+from e2e.lab import generation
 
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ PAGES: Final = (
     ROOT / "README.md",
     *sorted((ROOT / "deploy/systemd").iterdir()),
 )
+
+REFUSALS: Final = r"Invalid parameter|invalid object type|not a valid|does not accept value"
+"""What QEMU says to a line that it is too old or too new for; 7.2, 10.0 and 11.1 differ."""
 
 PATIENCE: Final = 30.0
 """Seconds to wait for QEMU; many times what it takes."""
@@ -64,22 +67,6 @@ def arguments(line: str, path: Path) -> list[str]:
     return line.split() if line.startswith("-") else ["-qmp", line]
 
 
-@pytest.fixture(scope="module")
-def version() -> tuple[int, ...]:
-    """The version of the QEMU that is tested with."""
-    told = subprocess.run(
-        [binary(), "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    found = re.search(r"version (\d+)\.(\d+)", told)
-    assert found, told
-    return tuple(map(int, found.groups()))
-
-
-def binary() -> str:
-    """The QEMU that is tested with."""
-    return require_tool(os.environ.get("QEMU") or "qemu-system-x86_64")
-
-
 def meant_for(line: str, version: tuple[int, ...]) -> bool:
     """Whether this version of QEMU takes a line, as docs/platforms.md says."""
     if "monitor-qmp" in line:
@@ -92,7 +79,15 @@ def meant_for(line: str, version: tuple[int, ...]) -> bool:
 @contextmanager
 def running(*args: str) -> Iterator[subprocess.Popen[str]]:
     """Run a QEMU without any machine."""
-    command = [binary(), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "none"]
+    command = [
+        generation.binary(),
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        "none",
+    ]
     with subprocess.Popen(
         [*command, *args],
         stdin=subprocess.DEVNULL,
@@ -171,7 +166,7 @@ def test_a_line_that_dials_in(line: str, version: tuple[int, ...], tmp_path: Pat
     path = tmp_path / "qmp"
     args = arguments(line, path)
     if not meant_for(line, version):
-        assert re.search(r"Invalid parameter|invalid object type|not a valid", refused(*args))
+        assert re.search(REFUSALS, refused(*args))
         return
     with listener(path) as sock, running(*args):
         assert greeting(sock.accept()[0]).startswith('{"QMP":')

@@ -30,6 +30,8 @@ ALL = {
     "query-vnc-servers",
     "query-spice",
     "query-balloon",
+    "query-jobs",
+    "query-blockstats",
     "query-migrate-capabilities",
     "migrate-set-capabilities",
 }

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e import spice
+from e2e.lab import spice
+from e2e.lab.generation import shows
+from e2e.lab.servers import ipv6
 from e2e.page import Page, screen, watched
 from qmp_exporter.demo import Machine, operations, rfb
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 UNIX = "unix:vm.vnc"
 TCP = "127.0.0.1:0,to=99"
+TCP6 = pytest.param(
+    "[::1]:0,to=99", marks=pytest.mark.skipif(not ipv6(), reason="no IPv6 on loopback")
+)
 
 
 def now(page: Page, protocol: str = "vnc") -> tuple[float | None, float | None]:
@@ -37,7 +42,8 @@ def so_far(page: Page, protocol: str = "vnc") -> tuple[float | None, float, floa
     )
 
 
-@pytest.mark.parametrize("address", [UNIX, TCP])
+@shows("VNC_CONNECTED", "VNC_INITIALIZED", "VNC_DISCONNECTED")
+@pytest.mark.parametrize("address", [UNIX, TCP, TCP6])
 async def test_viewer(place: Path, address: str) -> None:
     """A viewer is a connection and a session while they are there, and a login for ever."""
     async with watched(place, "-vnc", address) as (machine, exporter):
@@ -51,7 +57,8 @@ async def test_viewer(place: Path, address: str) -> None:
         assert page.rows("qemu_display_logins_total", "protocol", "auth") == {("vnc", "none"): 1}
 
 
-@pytest.mark.parametrize("address", [UNIX, TCP])
+@shows("VNC_CONNECTED", "VNC_DISCONNECTED")
+@pytest.mark.parametrize("address", [UNIX, TCP, TCP6])
 async def test_wrong_password(place: Path, address: str) -> None:
     """A refused login is an incomplete connection, and no session."""
     async with watched(place, "-vnc", f"{address},password=on") as (machine, exporter):
@@ -60,7 +67,7 @@ async def test_wrong_password(place: Path, address: str) -> None:
         assert (now(page), so_far(page)) == ((0, 0), (1, 0, 1))
 
 
-@pytest.mark.parametrize("address", [UNIX, TCP])
+@pytest.mark.parametrize("address", [UNIX, TCP, TCP6])
 async def test_probe_beside_a_viewer(place: Path, address: str) -> None:
     """Somebody who only connects and leaves is told from a viewer who stays."""
     async with watched(place, "-vnc", address) as (machine, exporter):
@@ -107,6 +114,7 @@ OPEN = (*SPICE[:3], f"{SPICE[3]},disable-ticketing=on")
 RIGHT, WRONG = "right", "wrong"
 
 
+@shows("SPICE_CONNECTED", "SPICE_INITIALIZED", "SPICE_DISCONNECTED")
 async def test_spice_viewer(spice_place: Path) -> None:
     """A SPICE viewer is one session with several channels, each a connection."""
     async with watched(spice_place, *OPEN) as (_, exporter):
@@ -137,6 +145,7 @@ async def test_spice_password(spice_place: Path) -> None:
             assert logins == {("spice", "spice"): 1}
 
 
+@shows("SPICE_MIGRATE_COMPLETED")
 async def test_spice_viewer_is_handed_over(spice_place: Path) -> None:
     """A migration that takes the SPICE clients along is counted when it has."""
     async with watched(spice_place, *OPEN) as (machine, exporter):

@@ -11,8 +11,9 @@ from time import monotonic
 import pytest
 
 from e2e import scenes
-from e2e.power import sleep
-from e2e.stage import NEW, UUID, stage
+from e2e.lab.power import sleep
+from e2e.lab.scenario import NEW, UUID
+from e2e.stage import stage
 from outline import compare, written
 from qmp_exporter.demo import devices, operations
 

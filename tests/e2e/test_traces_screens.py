@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e import spice, vnc
+from e2e.lab import spice, vnc
 from e2e.page import screen
 from e2e.stage import stage
 from qmp_exporter.demo import rfb

@@ -79,7 +79,7 @@ async def hear(chunks: Sequence[bytes]) -> Heard:
     heard = Heard()
     client = Client(
         lambda line: heard.calls.append(("event", line)),
-        lambda command, reply: heard.calls.append(("reply", command, reply)),
+        lambda command, reply: heard.calls.append(("reply", command, reply.get("return"))),
         Limits(line=LIMIT),
     )
     for number, command in enumerate(ASKED):

@@ -17,13 +17,13 @@ from qmp_exporter.catalog.decoder import decoder
 from qmp_exporter.catalog.operations import CONNECT
 from qmp_exporter.catalog.states import LostCause, TargetState
 from qmp_exporter.demo.captures import RecordedEvent
-from qmp_exporter.demo.captures.conversation import QmpError
-from qmp_exporter.demo.captures.state import MachineState
 from qmp_exporter.errors import DecodeError
 from qmp_exporter.model.fleet import Fleet
 from qmp_exporter.model.inputs import Identity, Input, Link, Reply
 from qmp_exporter.model.target import Target
 from qmp_exporter.qmp.queries import STATE, typed
+from qmp_exporter.recording.conversation import QmpError
+from qmp_exporter.recording.state import MachineState
 from qmp_exporter.sinks.metrics import MetricsSink
 from tracks import Tracks
 

@@ -11,18 +11,16 @@ To write the files anew: ``GOLDEN_UPDATE=1 scripts/test tests/golden``, then rea
 
 from __future__ import annotations
 
-import difflib
-import os
 import subprocess
 import textwrap
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from golden.driver import Stage
+from golden.pages import checked, differing, series
 from golden.stories import Story, captured, told
 from qmp_exporter.catalog.metrics import FLEET_METRICS
 from qmp_exporter.demo.captures import RecordedEvent
@@ -30,17 +28,10 @@ from spec_examples import SPEC_EVENTS, VERSIONS, broken_spec_example, spec_examp
 from support import require_tool
 
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
 FOLDER = Path(__file__).parent
-UPDATE = os.environ.get("GOLDEN_UPDATE") == "1"
 BEFORE = {"MIGRATION": "finish-migrate", "RESUME": "paused"}
 """Run states in which the examples make sense, other than running."""
 
-FLEET = "qmp_exporter_fleet_"
-MANY = "qemu_migration_status"
 HOW = "GOLDEN_UPDATE=1 scripts/test tests/golden"
 
 
@@ -82,33 +73,6 @@ def stories() -> dict[str, Story]:
     return found
 
 
-def series(page: str) -> dict[str, str]:
-    """Return the samples of the VMs in a page's order, each with its value, to 0.1 ms."""
-    lines = (line for line in page.splitlines() if not line.startswith(("#", FLEET)))
-    samples = (line.rpartition(" ") for line in lines)
-    return {head: repr(round(float(v), 4)).removesuffix(".0") for head, _, v in samples}
-
-
-def differing(before: str, after: str) -> Iterator[str]:
-    """Yield the samples of a page that are not so, or not at all, in an earlier one.
-
-    A family is in the order of the page, its VMs in that of their names.
-    """
-    old, new = series(before), series(after)
-    families = list(dict.fromkeys(map(_family, (*new, *old))))
-    order = {head: (families.index(_family(head)), head.split('"')[1]) for head in (*new, *old)}
-    for head in sorted(order, key=order.__getitem__):
-        absent = "0" if _family(head) == MANY else ""
-        if head not in new:
-            yield f"# gone: {head}"
-        elif old.get(head, absent) != new[head]:
-            yield f"{head} {new[head]}"
-
-
-def _family(head: str) -> str:
-    return head.partition("{")[0]
-
-
 def golden(story: Story) -> str:
     """Return the text of a golden file."""
     stage = Stage()
@@ -138,16 +102,7 @@ ANNOUNCED = [
 def test_the_page_is_as_it_was_read(name: str) -> None:
     """The series that a story changes are those of its golden file, which people have read."""
     text = golden(STORIES[name])
-    file = FOLDER / f"{name}.txt"
-    if UPDATE:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-    expected = file.read_text() if file.exists() else ""
-    if text != expected:
-        found = difflib.unified_diff(
-            expected.splitlines(), text.splitlines(), str(file), "found", lineterm=""
-        )
-        pytest.fail("\n".join([*found, f"If that is right: {HOW}"]), pytrace=False)
+    checked(text, FOLDER / f"{name}.txt", HOW)
 
 
 def test_each_story_has_its_file() -> None:

@@ -16,10 +16,10 @@ from fake_qmp import FakeMonitor
 from integration.exporter import exporting
 from integration.faults import DEEP, EVENT, GREETING, HUGE, HUMAN, SHORT, no_tracebacks, well
 from qmp_exporter.config.texts import parse_socket
-from qmp_exporter.demo.replay import listening
 from qmp_exporter.errors import ConfigError
 from qmp_exporter.model.target import Target
 from qmp_exporter.qmp.unix import UnixTable
+from qmp_exporter.recording.monitor import listening
 from unit.qmp.watching import until
 
 

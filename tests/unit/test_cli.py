@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +14,13 @@ import pytest
 from qmp_exporter import __version__, cli
 from qmp_exporter.config.flags import FLAGS
 from qmp_exporter.errors import ConfigError, QmpExporterError
+from qmp_exporter.model.target import Target
+from qmp_exporter.recording.tape import HEADER, Tape
 from qmp_exporter.telemetry import logs
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from qmp_exporter.config.settings import Settings
     from qmp_exporter.service import Service
@@ -81,6 +84,9 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (["--config.file", "/a/b"], "/a/b: No such file or directory; expected a YAML file"),
         (["--config.check", "--vm.grace", "5"], "--vm.grace: found '5'; expected a duration"),
         (["nonsense"], "invalid choice: 'nonsense'"),
+        (["--loop"], "unrecognized arguments: --loop"),
+        (["record", "/a/b"], "record does not take --qmp.socket"),
+        (["replay", "/a/b"], "replay does not take --qmp.socket"),
         (["--no-qmp.migration-events=yes"], "--no-qmp.migration-events"),
         (
             [],
@@ -293,3 +299,86 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("qmp_exporter.demo.run.demo", lambda *_, **__: fail())
     with pytest.raises(KeyError, match="nobody foresaw this"):
         cli.main(["demo"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["record"], "the following arguments are required: SOCKET"),
+        (["record", "vm"], "SOCKET: found 'vm'; expected the path of a socket, with a slash in"),
+        (["record", "/a/*.qmp"], "SOCKET: found the glob '/a/*.qmp'; expected the path of one"),
+        (["record", "/a/b", "c", "d"], "unrecognized arguments: d"),
+        (["record", "/a/b", "--speed", "1"], "unrecognized arguments: --speed"),
+        (["record", "/a/b", "--max-size", "1"], "--max-size: found '1'; expected a size"),
+        (["record", "/a/b", "--log.level", "info"], "unrecognized arguments: --log.level"),
+        (["replay"], "the following arguments are required: FILE"),
+        (["replay", "/none/x"], "/none/x: No such file or directory; expected a file of"),
+        (["replay", "x", "--speed", "0"], "--speed: found '0'; expected a number above 0"),
+        (["replay", "x", "--speed", "-1"], "--speed: found '-1'; expected a number above 0"),
+        (["replay", "x", "--speed", "fast"], "--speed: found 'fast'; expected a number above 0"),
+        (["replay", "x", "--no-qmp.migration-events"], "unrecognized arguments"),
+    ],
+)
+def test_what_is_wrong_with_a_recording_is_said_in_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 2, as with all flags."""
+    assert cli.main(arguments) == 2
+    assert says in said(capsys)
+
+
+def test_a_monitor_that_cannot_be_recorded_is_no_wrong_use(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Exit status 1: it may be there later. No file is left."""
+    path, file = tmp_path / "vm.qmp", tmp_path / "vm.jsonl"
+    assert cli.main(["record", str(path), str(file)]) == 1
+    assert said(capsys) == f"{path} is gone: No such file or directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recording_takes_its_settings_as_the_exporter_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By flag, before or after its name, by variable and by file; what it sends depends on it."""
+    ran: list[Any] = []
+
+    async def record(target: object, path: object, found: Settings, **how: Any) -> None:
+        ran.append((target, path, found.migration_events, how["personal"], how["most"]))
+
+    monkeypatch.setattr("qmp_exporter.recording.record.record", record)
+    file = tmp_path / "c.yml"
+    file.write_text("qmp: {migration_events: false}\n")
+    off = "--no-qmp.migration-events"
+    assert cli.main(["record", "/a/b"]) == 0
+    assert cli.main([off, "record", "/a/b", "c", "--keep-personal", "--max-size", "1MiB"]) == 0
+    assert cli.main(["record", off, "a:1"]) == 0
+    assert cli.main(["record", "--config.file", str(file), "/a/b"]) == 0
+    monkeypatch.setenv("QMP_EXPORTER_NO_QMP_MIGRATION_EVENTS", "true")
+    assert cli.main(["record", "/a/b"]) == 0
+    socket, most = Target("/a/b"), 64 * 1024 * 1024
+    assert ran == [
+        (socket, None, True, False, most),
+        (socket, Path("c"), False, True, 1024 * 1024),
+        (Target("a:1", tcp=True), None, False, False, most),
+        (socket, None, False, False, most),
+        (socket, None, False, False, most),
+    ]
+
+
+@pytest.mark.parametrize(("text", "speed"), [("max", math.inf), ("10", 10.0), ("0.5", 0.5)])
+def test_a_replay_has_its_speed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, speed: float
+) -> None:
+    """Any number of times as fast, or without pauses."""
+    ran: list[Any] = []
+
+    async def replay(tape: Tape, socket: object, **how: Any) -> None:
+        ran.append((tape.version, socket, how["speed"], how["loop"]))
+
+    monkeypatch.setattr("qmp_exporter.recording.replay.replay", replay)
+    file = tmp_path / "vm.jsonl"
+    file.write_text(HEADER)
+    assert cli.main(["replay", str(file), "--speed", text, "--socket", "a", "--loop"]) == 0
+    assert cli.main(["replay", str(file)]) == 0
+    assert ran == [((10, 0, 2), Path("a"), speed, True), ((10, 0, 2), None, 1.0, False)]

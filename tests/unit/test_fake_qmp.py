@@ -13,7 +13,7 @@ from qemu.qmp import QMPClient
 
 import fake_qmp
 from fake_qmp import FakeMonitor
-from qmp_exporter.demo.captures.conversation import QmpError
+from qmp_exporter.recording.conversation import QmpError
 
 
 if TYPE_CHECKING:

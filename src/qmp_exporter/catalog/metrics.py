@@ -5,6 +5,7 @@ Metrics of a VM have the label ``vm`` besides those of their entry.
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from qmp_exporter.catalog.events import EVENTS
@@ -13,6 +14,8 @@ from qmp_exporter.catalog.states import (
     BOOLEANS,
     DISPLAY_AUTHS,
     IO_STATUSES,
+    JOB_STATUSES,
+    JOB_TYPES,
     MIGRATION_OUTCOMES,
     MIGRATION_STATUSES,
     OTHER,
@@ -98,6 +101,12 @@ def _io_status(vm: VM, _: float) -> Iterable[Row]:
         yield from _one_of(IO_STATUSES, status, disk)
 
 
+def _failed(vm: VM, _: float) -> Iterable[Row]:
+    for disk, failures in vm.disks.failures.items():
+        for operation, number in zip(("read", "write", "flush"), failures, strict=True):
+            yield (disk, operation), number
+
+
 def _migration_status(vm: VM, _: float) -> Iterable[Row]:
     return _one_of(MIGRATION_STATUSES, vm.migration.status) if vm.migration.status else ()
 
@@ -110,6 +119,14 @@ def _connections(vm: VM, _: float) -> Iterable[Row]:
 def _sessions(vm: VM, _: float) -> Iterable[Row]:
     for protocol, clients in vm.displays.items():
         yield (protocol,), clients.sessions
+
+
+def _jobs(vm: VM, _: float) -> Iterable[Row]:
+    if vm.jobs.seen:
+        found = Tally(job.status for job in vm.jobs.known.values())
+        shown = dict.fromkeys((s for s in JOB_STATUSES if s != "null"), 0) | found
+        for status, number in shown.items():
+            yield (status,), number
 
 
 VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
@@ -186,6 +203,14 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
         (Label("device"), Label("status", IO_STATUSES)),
     ),
     Sampled(
+        "qemu_block_failed_operations_total",
+        "Requests of the guest that failed and were reported to it, all of them, as QEMU counts"
+        " itself; not those that stopped the machine or were ignored, which only"
+        " qemu_block_io_errors_total has. It begins anew with QEMU. QMP command query-blockstats.",
+        _failed,
+        (Label("device"), Label("operation", ("read", "write", "flush"))),
+    ),
+    Sampled(
         "qemu_migration_status",
         "Status of the migration under way or of the last one: 1 for the present one. QMP event"
         " MIGRATION.",
@@ -248,6 +273,20 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
         on=ClientIncomplete,
     ),
     Sampled(
+        "qemu_jobs",
+        "Jobs that QEMU knows, by status, once there was one. QMP event JOB_STATUS_CHANGE and"
+        " command query-jobs.",
+        _jobs,
+        (Label("status", tuple(s for s in JOB_STATUSES if s != "null")),),
+    ),
+    Sampled(
+        "qemu_block_job_last_duration_seconds",
+        "How long the last block job of its type took, from created to its end. QMP events"
+        " JOB_STATUS_CHANGE, BLOCK_JOB_COMPLETED and BLOCK_JOB_CANCELLED.",
+        lambda vm, _: (((kind,), seconds) for kind, seconds in vm.jobs.seconds.items()),
+        (Label("type", JOB_TYPES),),
+    ),
+    Sampled(
         "qmp_exporter_target_state",
         "What is known of the VM's monitor: 1 for the present state.",
         lambda vm, _: _one_of(tuple(TargetState), vm.target),
@@ -276,7 +315,7 @@ EVENTS_TOTAL: Final = Counter(
     "qemu_events_total",
     "QMP events received; other: an event that is not in the catalog.",
     (Label("event", tuple(spec.name for spec in EVENTS)),),
-    preset=(*((spec.name,) for spec in EVENTS), (OTHER,)),
+    preset=(*((spec.name,) for spec in EVENTS if not spec.rare), (OTHER,)),
     fleet="qmp_exporter_fleet_events_total",
 )
 LAST_EVENT: Final = LastValue(
@@ -296,8 +335,9 @@ VmMetric: TypeAlias = Counter | LastValue | Sampled
 ALL_VM_METRICS: Final[tuple[VmMetric, ...]] = (
     EVENTS_TOTAL,
     LAST_EVENT,
-    *(counter for spec in EVENTS for counter in spec.counters),
-    *(gauge for spec in EVENTS for gauge in spec.gauges),
+    # Once, also those that several events raise or set.
+    *dict.fromkeys(counter for spec in EVENTS for counter in spec.counters),
+    *dict.fromkeys(gauge for spec in EVENTS for gauge in spec.gauges),
     *VM_METRICS,
     DECODE_ERRORS,
 )

@@ -119,6 +119,11 @@ DISPLAY: Final = Operation(
     _clients,
     _found_client,
 )
+JOB: Final = Operation(
+    "qemu.job",
+    "A job on a disk or a snapshot: from created to null, where QEMU forgets it.",
+    lambda vm: (f"{name} " for name in vm.jobs.known),
+)
 CONNECT: Final = Operation(
     "qmp.connect",
     "The exporter connects to a monitor: from the dial until the state of the VM was read.",
@@ -129,7 +134,7 @@ ACTIVITY: Final = Operation(
     "Events that are part of nothing else: up to 100, over up to 30 s.",
 )
 
-OPERATIONS: Final = (STOP, MIGRATION, GUEST_SHUTDOWN, DUMP, DISPLAY, CONNECT, ACTIVITY)
+OPERATIONS: Final = (STOP, MIGRATION, GUEST_SHUTDOWN, DUMP, DISPLAY, JOB, CONNECT, ACTIVITY)
 """All of them; those that gather events in the order in which they do."""
 
 TOLD: Final[dict[type[Change | MigrationInfo], Tells]] = {
@@ -165,6 +170,8 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "qemu.dump.size": "Bytes that the whole dump has.",
     "qemu.display.protocol": "`vnc` or `spice`.",
     AUTH: "How the client logged in, if it did; of SPICE on the main channel only.",
+    "qemu.job.type": "What kind of job it is, as QEMU calls it: `mirror`, `backup` ...",
+    "qemu.job.outcome": "`completed`, `failed` or `cancelled`, of a job on a disk.",
     "qmp.lost": "How the connection was lost before the state was read.",
     EXIT: "QEMU ended meanwhile: why, as in `qemu_vm_exits_total`.",
     RESUMED: "`true`: the begin was not seen, the operation was found under way.",

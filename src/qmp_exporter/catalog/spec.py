@@ -237,6 +237,7 @@ class EventSpec(msgspec.Struct, frozen=True):
         tells: what else it tells of that operation.
         causes: the events that follow from it.
         limited: what QEMU coalesces it by (at most one a second), if it does.
+        rare: whether its row of ``qemu_events_total`` comes with the first one, not at 0 before.
         note: what a reader of the reference should know.
     """
 
@@ -254,6 +255,7 @@ class EventSpec(msgspec.Struct, frozen=True):
     tells: Tells | None = None
     causes: tuple[Causes, ...] = ()
     limited: str = ""
+    rare: bool = False
     note: str = ""
 
     @property

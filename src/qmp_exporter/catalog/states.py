@@ -134,6 +134,52 @@ DISPLAY_AUTHS: Final = (
     "spice",
 )
 
+# QAPI JobType and JobStatus, job.json
+JOB_TYPES: Final = (
+    "commit",
+    "stream",
+    "mirror",
+    "backup",
+    "create",
+    "amend",
+    "snapshot-load",
+    "snapshot-save",
+    "snapshot-delete",
+)
+JOB_STATUSES: Final = (
+    "undefined",
+    "created",
+    "running",
+    "paused",
+    "ready",
+    "standby",
+    "waiting",
+    "pending",
+    "aborting",
+    "concluded",
+    "null",
+)
+
+# QAPI MemoryFailureRecipient and MemoryFailureAction, run-state.json
+MEMORY_FAILURE_RECIPIENTS: Final = ("hypervisor", "guest")
+MEMORY_FAILURE_ACTIONS: Final = ("ignore", "inject", "fatal", "reset")
+
+# QAPI COLOMode and COLOExitReason, migration.json
+COLO_MODES: Final = ("none", "primary", "secondary")
+COLO_EXIT_REASONS: Final = ("none", "request", "error", "processing")
+
+# QAPI QapiVfioMigrationState, vfio.json
+VFIO_STATES: Final = (
+    "stop",
+    "running",
+    "stop-copy",
+    "resuming",
+    "running-p2p",
+    "pre-copy",
+    "pre-copy-p2p",
+    "pre-copy-p2p-prepare",
+)
+
 BOOLEANS: Final = ("true", "false")
 
 

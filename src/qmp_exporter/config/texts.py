@@ -8,6 +8,7 @@ in the working directory.
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 from typing import Final
@@ -29,6 +30,8 @@ DURATION: Final = r"^(?!$)([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}m
 SIZE: Final = r"^([0-9]{1,10}|[0-9]{1,7}[KMG]iB)$"
 MODE: Final = r"^0?[0-7]{3}$"
 OWNER: Final = r"^(?!-)[^\s:/]{1,256}$"
+
+SPEED: Final = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"
 
 LINES: Final = (1 << 16, 1 << 30)
 """Bytes of a line that can be set; fewer would cut answers such as that of query-block."""
@@ -219,3 +222,12 @@ def _short(path: str) -> str:
             " which is what a unix socket can have"
         )
     return path
+
+
+def parse_speed(text: str) -> float:
+    """Return how many times as fast as it was; ``max`` is infinite."""
+    if text == "max":
+        return math.inf
+    if not re.fullmatch(SPEED, text) or not float(text):
+        raise ConfigError(f"found {text!r}; expected a number above 0 such as 10 or 0.5, or max")
+    return float(text)

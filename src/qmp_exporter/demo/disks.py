@@ -153,7 +153,7 @@ def quorum_disk(
     node: str = "quorum0",
     *,
     contents: tuple[int, int, int] = (0, 0, 0),
-    fault: Fault | None = None,
+    faults: tuple[Fault, ...] = (),
 ) -> list[str]:
     """Write three images and return QEMU's arguments for a quorum of two over them.
 
@@ -163,15 +163,15 @@ def quorum_disk(
         node: name of the quorum; its children are ``NODE-0`` to ``NODE-2``.
         contents: the byte each image is filled with. One that differs is outvoted at a read
             (QUORUM_REPORT_BAD without ``error``); three that differ are QUORUM_FAILURE.
-        fault: what child 0 fails (QUORUM_REPORT_BAD with ``error``).
+        faults: what child 0 fails (QUORUM_REPORT_BAD with ``error``), and child 1, and child 2; two
+            of them are QUORUM_FAILURE.
     """
     arguments: list[str] = []
     for number, content in enumerate(contents):
         image = f"{machine}.{node}-{number}"
         (directory / image).write_bytes(bytes([content]) * (64 << 10))
-        faults = (fault,) if fault and number == 0 else ()
         file = f"node-name={node}-{number}-image,driver=file,filename={image}"
-        debug = _blkdebug(f"{node}-{number}", f"{node}-{number}-image", faults)
+        debug = _blkdebug(f"{node}-{number}", f"{node}-{number}-image", faults[number : number + 1])
         arguments += ["-blockdev", file, "-blockdev", debug]
     children = ",".join(f"children.{number}={node}-{number}" for number in range(3))
     quorum = f"node-name={node},driver=quorum,vote-threshold=2,{children}"

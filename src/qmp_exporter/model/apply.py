@@ -18,6 +18,8 @@ from qmp_exporter.model.inputs import Ask, Input, Link, Reply
 from qmp_exporter.model.replies import (
     Balloon,
     BlockDevices,
+    BlockStats,
+    JobInfos,
     MigrationInfo,
     Spice,
     Status,
@@ -29,6 +31,7 @@ from qmp_exporter.model.vm import (
     VM,
     Reading,
     Step,
+    asking,
     connected,
     ended,
     linked,
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 
 MAX_READINGS: Final = 256
 """Label sets of one gauge that an event sets, for one VM."""
+
+MOST_EARLY: Final = 100
+"""Questions for the outcome of a migration that QEMU has not reckoned yet; mostly two will do."""
 
 _BALLOON: Final = "qemu_balloon_actual_bytes"
 
@@ -112,7 +118,7 @@ def _link(vm: VM, link: Link) -> Step:
     return Step(linked(vm, link.state, link.now), changes)
 
 
-def _reply(vm: VM, reply: Reply) -> Step:  # noqa: PLR0911 - a return for each kind of reply
+def _reply(vm: VM, reply: Reply) -> Step:  # noqa: C901, PLR0911 - a return for each kind of reply
     if reply.command in vm.asked:
         again = vm.doubted & {reply.command} if reply.value is not None else frozenset()
         asked, doubted = vm.asked - {reply.command} | again, vm.doubted - {reply.command}
@@ -126,16 +132,24 @@ def _reply(vm: VM, reply: Reply) -> Step:  # noqa: PLR0911 - a return for each k
             running = vm.status == "running"
             known = disks(devices, reply.time, vm.disks.asked, running=running)
             crowded = len(devices.devices) > MAX_DISKS
+            known = msgspec.structs.replace(known, failures=vm.disks.failures)
             vm = msgspec.structs.replace(vm, disks=known)
             return Step(vm, (Overflowed("qemu_block_io_status"),) if crowded else ())
+        case BlockStats() as stats:
+            return Step(msgspec.structs.replace(vm, disks=vm.disks.counted(stats)))
         case MigrationInfo() as info:
-            return Step(msgspec.structs.replace(vm, migration=vm.migration.read(info)))
+            vm = msgspec.structs.replace(vm, migration=vm.migration.read(info))
+            unreckoned = info.early and vm.migration.early < MOST_EARLY
+            return asking(vm, (), Ask.MIGRATE) if unreckoned else Step(vm)
         case VncServers(servers=servers):
             peers = ((f"{c.host} {c.service}", True) for s in servers for c in s.clients)
             return Step(_seen(vm, Protocol.VNC, clients(peers))) if servers else Step(vm)
         case Spice(enabled=True, channels=channels):
             found = ((f"{c.host} {c.port}", c.channel_type == SPICE_MAIN) for c in channels)
             return Step(_seen(vm, Protocol.SPICE, clients(found)))
+        case JobInfos(jobs=jobs):
+            read = vm.jobs.read((job.id, job.status) for job in jobs)
+            return Step(msgspec.structs.replace(vm, jobs=read))
         case Balloon(actual=actual):
             return Step(vm.reading(_BALLOON, (), Reading(actual, reply.time)))
         case None if reply.command == Ask.STATUS:

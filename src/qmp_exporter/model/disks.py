@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qmp_exporter.catalog.events.block import IoError
-    from qmp_exporter.model.replies import BlockDevices
+    from qmp_exporter.model.replies import BlockDevices, BlockStats
 
 
 MAX_DISKS: Final = 85
@@ -34,6 +34,7 @@ class Disks(msgspec.Struct, frozen=True):
         quorums: references of the quorums, as QUORUM_FAILURE names them.
         read: Unix seconds of the last reply; -inf before the first.
         asked: monotonic seconds of the last question of ours; -inf before the first.
+        failures: from names of disks to the failed reads, writes and flushes that QEMU counts.
     """
 
     nodes: Mapping[str, str] = {}
@@ -41,6 +42,7 @@ class Disks(msgspec.Struct, frozen=True):
     quorums: tuple[str, ...] = ()
     read: float = float("-inf")
     asked: float = float("-inf")
+    failures: Mapping[str, tuple[int, int, int]] = {}
 
     def name_of(self, error: IoError) -> str:
         """Return the name of the disk that an event speaks of, ``unknown`` for none."""
@@ -49,6 +51,22 @@ class Disks(msgspec.Struct, frozen=True):
             error.qom_path or error.qdev,
             self.nodes.get(error.node_name, error.node_name),
         )
+
+    def counted(self, reply: BlockStats) -> Disks:
+        """Return the disks with what ``query-blockstats`` counts."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for disk in reply.disks:
+            name = _name(disk.device, disk.qdev, self.nodes.get(disk.node_name, disk.node_name))
+            name = name if name in found or len(found) < MAX_DISKS else OTHER
+            stats = disk.stats
+            failed = (
+                stats.failed_rd_operations,
+                stats.failed_wr_operations,
+                stats.failed_flush_operations,
+            )
+            rd, wr, flush = found.get(name, (0, 0, 0))
+            found[name] = (rd + failed[0], wr + failed[1], flush + failed[2])
+        return msgspec.structs.replace(self, failures=found)
 
     def unknown(self, error: IoError, now: float) -> bool:
         """Whether another ``query-block`` may tell the disk's name, and is due."""

@@ -20,6 +20,8 @@ class Ask(StrEnum):
     MIGRATE = "query-migrate"
     VNC = "query-vnc-servers"
     SPICE = "query-spice"
+    JOBS = "query-jobs"
+    BLOCKSTATS = "query-blockstats"
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ class Migration(msgspec.Struct, frozen=True):
         downtime: seconds that the guest did not run, of the last one, if known.
         transferred: bytes of memory moved by the last one, if known.
         lost: whether the last one failed with this VM as its destination.
+        early: how often QEMU was asked for the outcome before it had reckoned it.
     """
 
     status: str = ""
@@ -41,6 +42,7 @@ class Migration(msgspec.Struct, frozen=True):
     downtime: float | None = None
     transferred: int | None = None
     lost: bool = False
+    early: int = 0
 
     @property
     def open(self) -> bool:
@@ -52,13 +54,20 @@ class Migration(msgspec.Struct, frozen=True):
         """Whether the guest is stopped by it, or runs at the destination only."""
         return self.status in MIGRATION_SWITCHED
 
+    def begins(self, status: str) -> bool:
+        """Whether this status is the begin of another migration.
+
+        Where a destination recovers, QEMU 7.2 goes from ``postcopy-paused`` to ``setup`` and on.
+        """
+        return status == "setup" and self.status != "postcopy-paused"
+
     def went(self, status: str, time: float) -> tuple[Migration, tuple[Change, ...]]:
         """Return the migration in another status since ``time``, and what that means."""
         status = status if status in MIGRATION_STATUSES else OTHER
         if status in MIGRATION_OUTCOMES:
             return self.ended(status, time)
         went = msgspec.structs.replace(self, status=status)
-        if not went.open or (self.open and status != "setup"):
+        if not went.open or (self.open and not self.begins(status)):
             return went, ()
         # Only `setup` is a begin; another status says that the begin was missed.
         began = time if status == "setup" else None
@@ -78,6 +87,7 @@ class Migration(msgspec.Struct, frozen=True):
             began=None,
             seconds=seconds if seconds is not None else self.seconds,
             lost=outcome == "failed" and self.role is Role.DESTINATION,
+            early=0,
         )
         return ended, (MigrationEnded(self.role, outcome, seconds),)
 
@@ -89,6 +99,7 @@ class Migration(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self,
             status=status,
-            downtime=self.downtime if info.downtime is None else info.downtime_seconds,
-            transferred=self.transferred if info.ram is None else info.transferred,
+            downtime=self.downtime if info.downtime_seconds is None else info.downtime_seconds,
+            transferred=self.transferred if info.transferred is None else info.transferred,
+            early=self.early + 1 if info.early else 0,
         )

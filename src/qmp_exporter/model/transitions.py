@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qmp_exporter.catalog.events.block import IoError
+    from qmp_exporter.catalog.events.jobs import BlockJob, JobStatus
     from qmp_exporter.catalog.events.migration import Migration
     from qmp_exporter.catalog.events.run_state import Halt, Panic, Watchdog
     from qmp_exporter.catalog.events.ui import SpiceEvent, VncEvent
@@ -166,16 +167,21 @@ def _io_error(vm: VM, event: Event) -> Step:
             stops=vm.stops.announce(StopCause.IO_ERROR, event.time),
             disks=vm.disks.failed(error, event.time),
         )
-    if not vm.disks.unknown(error, event.now):
-        return Step(vm, changes)
-    disks = msgspec.structs.replace(vm.disks, asked=event.now)
-    return asking(msgspec.structs.replace(vm, disks=disks), changes, Ask.BLOCK)
+    step = Step(vm, changes)
+    if vm.disks.unknown(error, event.now):
+        disks = msgspec.structs.replace(vm.disks, asked=event.now)
+        step = asking(msgspec.structs.replace(vm, disks=disks), changes, Ask.BLOCK)
+    if Ask.BLOCKSTATS in vm.asked:
+        return step
+    # Asked once, however many errors there are: the session does that at most once a second.
+    vm = msgspec.structs.replace(step.vm, asked=step.vm.asked | {Ask.BLOCKSTATS})
+    return Step(vm, changes, (*step.asks, Ask.BLOCKSTATS))
 
 
 def _migration(vm: VM, event: Event) -> Step:
     status = cast("Migration", event.data).status
     known = vm.migration
-    if status == "setup" and vm.status not in _ARRIVING:
+    if known.begins(status) and vm.status not in _ARRIVING:
         known = msgspec.structs.replace(known, role=Role.SOURCE)  # its arrival was not seen
     migration, changes = known.went(status, event.time)
     vm = msgspec.structs.replace(vm, migration=migration)
@@ -255,10 +261,27 @@ def _spice_disconnected(vm: VM, event: Event) -> Step:
     return _closed(vm, Protocol.SPICE, cast("SpiceEvent", event.data).client.key)
 
 
+def _job_status(vm: VM, event: Event) -> Step:
+    data = cast("JobStatus", event.data)
+    if vm.jobs.full(data.id):
+        return Step(vm, (Overflowed("qemu_jobs"),))
+    jobs = vm.jobs.went(data.id, data.status, event.time)
+    return Step(msgspec.structs.replace(doubting(vm, Ask.JOBS), jobs=jobs))
+
+
+def _job_ended(vm: VM, event: Event) -> Step:
+    data = cast("BlockJob", event.data)
+    jobs = vm.jobs.ended(data.device, data.type, event.time)
+    return Step(msgspec.structs.replace(vm, jobs=jobs))
+
+
 TRANSITIONS: Final[dict[str, Callable[[VM, Event], Step]]] = {
     "BLOCK_IO_ERROR": _io_error,
+    "BLOCK_JOB_CANCELLED": _job_ended,
+    "BLOCK_JOB_COMPLETED": _job_ended,
     "DUMP_COMPLETED": _dump_completed,
     "GUEST_PANICKED": _panicked,
+    "JOB_STATUS_CHANGE": _job_status,
     "MIGRATION": _migration,
     "POWERDOWN": _powerdown,
     "RESET": _reset,

@@ -27,6 +27,7 @@ from qmp_exporter.model.clock import Clock
 from qmp_exporter.model.disks import Disks
 from qmp_exporter.model.display import Clients
 from qmp_exporter.model.inputs import Ask, Identity
+from qmp_exporter.model.jobs import Jobs
 from qmp_exporter.model.migration import Migration
 from qmp_exporter.model.stops import Stops
 
@@ -67,6 +68,7 @@ class VM(msgspec.Struct, frozen=True):
         migration: the migration under way, or the last one.
         displays: its clients, for the protocols that it serves.
         disks: its disks.
+        jobs: those that QEMU knows, and how long the last ones took.
         readings: values of gauges set by events, by metric, then by labels.
         unobserved: seconds in which events may have been missed.
         asked: commands that are not answered yet.
@@ -86,6 +88,7 @@ class VM(msgspec.Struct, frozen=True):
     migration: Migration = Migration()
     displays: Mapping[Protocol, Clients] = {}
     disks: Disks = Disks()
+    jobs: Jobs = Jobs()
     readings: Mapping[str, Mapping[Values, Reading]] = {}
     unobserved: Clock = Clock()
     asked: frozenset[Ask] = frozenset()
@@ -174,6 +177,7 @@ def connected(vm: VM, identity: Identity, time: float, now: float) -> Step:
             reset_at=float("-inf"),
             migration=Migration(),
             disks=Disks(),
+            jobs=Jobs(),
             readings={},
         )
     vm = msgspec.structs.replace(
@@ -221,6 +225,7 @@ def ended(vm: VM, time: float, now: float) -> Step:
         powerdown=False,
         migration=migration,
         displays={protocol: Clients() for protocol in vm.displays},
+        jobs=msgspec.structs.replace(vm.jobs, known={}),
         unobserved=unobserved,
         asked=_NOTHING,
         doubted=_NOTHING,

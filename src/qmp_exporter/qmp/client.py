@@ -75,7 +75,7 @@ class Client(QMPClient):
     Args:
         on_event: called with each line that is no reply, in the order of the stream: events, and
             what the decoder is to find wrong.
-        on_reply: called with the command and its reply (None for an error), in the same order.
+        on_reply: called with the command and its reply, ``return`` or ``error``, in the same order.
         limits: of what the monitor may send.
         turns: shared with all other connections.
         yielded: called each time that it makes way for others with lines left to take.
@@ -84,7 +84,7 @@ class Client(QMPClient):
     def __init__(
         self,
         on_event: Callable[[bytes], None],
-        on_reply: Callable[[str, object], None],
+        on_reply: Callable[[str, Message], None],
         limits: Limits = Limits(),  # noqa: B008 - frozen
         turns: Turns | None = None,
         yielded: Callable[[], None] = lambda: None,
@@ -170,7 +170,7 @@ class Client(QMPClient):
         found = msg.get("id")
         command = self._sent.pop(found, None) if isinstance(found, str) else None
         if command is not None:
-            self._on_reply(command, msg.get("return"))
+            self._on_reply(command, msg)
         elif "id" in msg or "error" not in msg:
             return  # of nobody: the library would print it, and fails for an id that is no text
         await super()._on_message(msg)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from qemu.qmp.message import Message
+
     from qmp_exporter.model.target import Target
     from qmp_exporter.qmp.context import Context
 
@@ -65,7 +67,11 @@ class Connection:
         self._context = context
         self.pid = peer_pid(sock)
         self._client = Client(
-            self._event, self._reply, context.limits, context.turns, context.yielded
+            self._tapped if context.tap else self._event,
+            self._reply,
+            context.limits,
+            context.turns,
+            context.yielded,
         )
         self._early: _Early | None = _Early()
         self.identity: Identity | None = None
@@ -76,6 +82,13 @@ class Connection:
     def read_at(self) -> float:
         """Monotonic seconds at which a line was last received."""
         return self._client.read_at
+
+    @property
+    def version(self) -> str:
+        """Of QEMU, by its greeting, such as ``7.2.22``."""
+        greeting = self._client.greeting
+        version = read_as(greeting.QMP.version if greeting else {}, Version, Version()).qemu
+        return f"{version.major}.{version.minor}.{version.micro}"
 
     async def open(self) -> None:
         """Wait for the greeting and negotiate.
@@ -121,13 +134,11 @@ class Connection:
             )
         finally:
             questions.cancel()
-        greeting = self._client.greeting
-        version = read_as(greeting.QMP.version if greeting else {}, Version, Version()).qemu
         number = read_as(uuid, Uuid, Uuid(uuid="")).uuid
         self.identity = Identity(
             name=read_as(name, Name, Name()).name,
             uuid="" if number == NO_UUID else number,
-            qemu_version=f"{version.major}.{version.minor}.{version.micro}",
+            qemu_version=self.version,
             arch=read_as(arch, Arch, Arch("")).arch,
             monitor=self.target.path,
             pid=self.pid,
@@ -209,15 +220,22 @@ class Connection:
         except TimeoutError:
             return None
 
+    def _tapped(self, line: bytes) -> None:
+        assert self._context.tap is not None  # noqa: S101 - it is why this is called
+        self._context.tap.line(line)
+        self._event(line)
+
     def _event(self, line: bytes) -> None:
         if self._early is None:
             self._on_event(line)
         else:
             self._early.add(line)
 
-    def _reply(self, command: str, reply: object) -> None:
+    def _reply(self, command: str, message: Message) -> None:
+        if self._context.tap is not None:
+            self._context.tap.reply(command, message)
         if self._early is None:
-            self._on_reply(command, reply)
+            self._on_reply(command, message.get("return"))
 
 
 class _Early:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -15,11 +15,21 @@ from qmp_exporter.qmp.unix import UnixTable
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def _nothing(*_: object) -> None:
     """Take note of nothing."""
+
+
+class Tap(Protocol):
+    """Who hears all that a monitor says, in the order of the stream, before it is understood."""
+
+    def line(self, line: bytes) -> None:
+        """Hear a line that is no reply."""
+
+    def reply(self, command: str, message: Mapping[str, object]) -> None:
+        """Hear the reply to a command: ``return`` or ``error``."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -36,6 +46,7 @@ class Context(msgspec.Struct, frozen=True):
             where the target does not say.
         answered: called with each command that was answered, and its seconds.
         yielded: called each time that a flood made way for other monitors.
+        tap: who hears all that is said.
     """
 
     decode: Callable[[bytes, float, float], Event]
@@ -47,3 +58,4 @@ class Context(msgspec.Struct, frozen=True):
     migration_events: bool = True
     answered: Callable[[str, float], None] = _nothing
     yielded: Callable[[], None] = _nothing
+    tap: Tap | None = None

@@ -14,6 +14,8 @@ from qmp_exporter.model.inputs import Ask
 from qmp_exporter.model.replies import (
     Balloon,
     BlockDevices,
+    BlockStats,
+    JobInfos,
     MigrationInfo,
     ReplyValue,
     Spice,
@@ -77,9 +79,11 @@ CAPABILITIES: Final = "query-migrate-capabilities"
 _STATE: Final[dict[str, type[ReplyValue]]] = {
     Ask.STATUS: Status,
     Ask.BLOCK: BlockDevices,
+    Ask.BLOCKSTATS: BlockStats,
     Ask.MIGRATE: MigrationInfo,
     Ask.VNC: VncServers,
     Ask.SPICE: Spice,
+    Ask.JOBS: JobInfos,
     "query-balloon": Balloon,
 }
 STATE: Final = tuple(str(command) for command in _STATE)
@@ -103,6 +107,10 @@ def typed(command: str, reply: Any) -> ReplyValue | None:
         reply = {"devices": reply}
     elif kind is VncServers:
         reply = {"servers": reply}
+    elif kind is JobInfos:
+        reply = {"jobs": reply}
+    elif kind is BlockStats:
+        reply = {"disks": reply}
     elif kind is None:
         return None
     try:

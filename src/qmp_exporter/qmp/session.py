@@ -71,8 +71,10 @@ class Session:
         self._connection: Connection | None = None
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
-        quiet = context.timing.quiet
-        self._quiet = quiet * random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
+        self._counted_at = float("-inf")
+        share = random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
+        self._quiet = context.timing.quiet * share
+        self._counted = context.timing.counted * share
 
     async def run(self) -> None:
         """Watch the monitor until cancelled."""
@@ -114,6 +116,8 @@ class Session:
         connection = self._connection
         if connection is None or self._state not in _WATCHED:
             return
+        if now - self._counted_at >= self._counted:
+            self._ask((Ask.BLOCKSTATS,))
         if self._probed_at is None:
             if now - connection.read_at >= self._quiet:
                 self._probed_at = now
@@ -151,6 +155,7 @@ class Session:
         connection.follow(self._on_event, self._on_reply)
         for command in STATE:
             await self._execute(connection, command)
+        self._counted_at = monotonic()
         if self._may_turn_events_on():
             await self._turn_events_on(connection)
         self._feed(Link(self._state, time(), monotonic(), read=True))
@@ -165,6 +170,14 @@ class Session:
         found = read_as(await self._execute(connection, CAPABILITIES), list[Capability], [])
         if any(c.capability == "events" and not c.state for c in found):
             await self._execute(connection, SET_CAPABILITIES, EVENTS_ON)
+
+    async def _execute_in_turn(self, connection: Connection, ask: Ask) -> None:
+        """Send a command that the model asks for; what counts failures, not too often."""
+        if ask is Ask.BLOCKSTATS:
+            due = max(monotonic(), self._counted_at + self._context.timing.recounted)
+            self._counted_at = due
+            await asyncio.sleep(due - monotonic())
+        await self._execute(connection, ask)
 
     async def _execute(
         self,
@@ -203,7 +216,7 @@ class Session:
         if connection is None:
             return
         for ask in asks:
-            task = asyncio.create_task(self._execute(connection, ask))
+            task = asyncio.create_task(self._execute_in_turn(connection, ask))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 

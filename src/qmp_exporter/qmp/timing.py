@@ -21,6 +21,8 @@ class Timing(msgspec.Struct, frozen=True):
         look: between two looks whether a socket is new.
         quiet: without a line, at most, before a VM is asked whether it is there.
         unresponsive: without a line after that question.
+        counted: between two questions for what QEMU counts itself, of a VM that says nothing.
+        recounted: between two of them at least, of one that says much.
     """
 
     connect: float = 5.0
@@ -35,3 +37,5 @@ class Timing(msgspec.Struct, frozen=True):
     look: float = 1.0
     quiet: float = 15.0
     unresponsive: float = 10.0
+    counted: float = 300.0
+    recounted: float = 1.0

@@ -39,8 +39,8 @@ def test_what_a_newer_qemu_adds_is_ignored(spec: EventSpec, data: object) -> Non
 
 def test_an_event_that_nobody_knows_is_an_event() -> None:
     """It keeps its name for the log; its data is not looked at."""
-    event = decode(line("VFIO_MIGRATION", {"device-id": 7}, 1), START, BOOT)
-    assert (event.spec, event.name, event.time) == (UNCATALOGUED, "VFIO_MIGRATION", START + 1)
+    event = decode(line("VCPU_MELTED", {"device-id": 7}, 1), START, BOOT)
+    assert (event.spec, event.name, event.time) == (UNCATALOGUED, "VCPU_MELTED", START + 1)
 
 
 def test_a_known_name_in_other_letters_is_unknown() -> None:
@@ -76,7 +76,7 @@ def test_a_known_name_in_other_letters_is_unknown() -> None:
         (b'{"event": "MIGRATION", "data": {"status": "\\ud800"}}', "MIGRATION"),
         (b'{"event": "MIGRATION", "data": {"status": "\xff"}}', "MIGRATION"),
         (b'{"event": "MIGRATION", "data": {"status": "a\nb"}}', "MIGRATION"),
-        (b'{"event": "JOB_STATUS_CHANGE", "data": }', "other"),
+        (b'{"event": "VCPU_MELTED", "data": }', "other"),
         (b'{"event": "\xff"}', "other"),
         (b'{"event": "STOP', "STOP"),
         (b'{"event": "STO', "other"),
@@ -90,7 +90,7 @@ def test_what_is_no_event_is_refused(given: bytes, event: str) -> None:
     assert str(caught.value).startswith(f"{event}: ")
 
 
-@pytest.mark.parametrize("name", ["STOP", "JOB_STATUS_CHANGE"])
+@pytest.mark.parametrize("name", ["STOP", "VCPU_MELTED"])
 def test_deep_nesting_is_refused(name: str) -> None:
     """Rather than the stack exhausted."""
     deep = b"[" * 100_000 + b"]" * 100_000

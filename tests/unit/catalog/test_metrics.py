@@ -18,6 +18,7 @@ from builders import (
     connected,
     drive,
     event,
+    failures,
     samples,
     spice_channels,
     status,
@@ -174,7 +175,8 @@ def test_buckets_are_in_order() -> None:
 def vm(disks: int = 0, displays: int = 0) -> Watch:
     """Return an idle VM that runs, with so many disks and displays."""
     watch = Watch()
-    watch.all(connected(), status("running"), blocks(*(drive(f"disk{n}") for n in range(disks))))
+    names = [f"disk{n}" for n in range(disks)]
+    watch.all(connected(), status("running"), blocks(*map(drive, names)), failures(*names))
     for reply in (vnc_clients(), spice_channels())[:displays]:
         watch.feed(reply)
     return watch
@@ -185,8 +187,10 @@ WHEN_KNOWN = {
     "qemu_migration_last_duration_seconds",
     "qemu_migration_last_downtime_seconds",
     "qemu_migration_last_transferred_bytes",
+    "qemu_jobs",
+    "qemu_block_job_last_duration_seconds",
 }
-"""Read from the state of a VM, and not there before its first migration."""
+"""Read from the state of a VM, and not there before its first migration or job."""
 
 
 def formula(metric: VmMetric, disks: int, displays: int) -> int:
@@ -198,7 +202,7 @@ def formula(metric: VmMetric, disks: int, displays: int) -> int:
         return len(metric.preset)
     if metric.name == "qemu_vm_info":
         return 1
-    if metric.name == "qemu_block_io_status":
+    if metric.name in {"qemu_block_io_status", "qemu_block_failed_operations_total"}:
         return disks * len(metric.labels[1].values)
     free = [known[label.known] if label.known else len(label.values) for label in metric.labels]
     if metric.name == "qemu_vm_status":  # `other` only while it is that

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from qemu.qmp import EventListener, QMPClient
 
-from qmp_exporter.demo.captures import RecordedEvent
-from qmp_exporter.demo.replay import Recording, replay, timetable
+from qmp_exporter.demo.captures import RecordedEvent, Recording
+from qmp_exporter.demo.replay import replay, timetable
 from qmp_exporter.errors import ConfigError
 from spec_examples import VERSIONS, captures_by_role
 

@@ -48,7 +48,7 @@ STOPPING: Final = [
     ("GUEST_PANICKED", {"action": "pause"}),
     ("SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}),
     ("BLOCK_IO_ERROR", {"device": "", "node-name": "#b", "operation": "read", "action": "stop"}),
-    ("VFIO_MIGRATION", {"device-state": "stop"}),
+    ("VCPU_MELTED", {"device-state": "stop"}),
 ]
 CLIENTS: Final = [
     make(kind, name)

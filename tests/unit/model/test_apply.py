@@ -55,10 +55,7 @@ def watched() -> Watch:
 
 NOTHING_NEW = {
     "an event that only counts": event("GUEST_CRASHLOADED", {"action": "run"}, 9),
-    "an event without an entry": event("JOB_STATUS_CHANGE", {"id": "x", "status": "null"}, 9),
-    "an error that is reported": event(
-        "BLOCK_IO_ERROR", {"device": "disk0", "operation": "read", "action": "report"}, 9
-    ),
+    "an event without an entry": event("VCPU_MELTED", {"id": "x"}, 9),
     "a gauge set by an older event": event("RTC_CHANGE", {"offset": 5}, 1, late=1),
     "the run state that is known": status("running", 9),
     "no answer": status(None, 9),

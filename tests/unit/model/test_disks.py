@@ -9,11 +9,19 @@ import pytest
 from builders import Watch, blocks, connected, drive, event, lost, reply, status
 from qmp_exporter.model.disks import ASK_EVERY, MAX_DISKS, Disks
 from qmp_exporter.model.inputs import Ask
-from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node
+from qmp_exporter.model.replies import (
+    BlockDevice,
+    BlockDevices,
+    BlockStats,
+    DiskCounts,
+    DiskStats,
+    Node,
+)
 
 
 if TYPE_CHECKING:
     from qmp_exporter.model.event import Event
+    from qmp_exporter.model.inputs import Reply
 
 
 ERRORS = "qemu_block_io_errors_total"
@@ -22,6 +30,11 @@ STATUS = "qemu_block_io_status"
 
 DISK1 = "/machine/peripheral/disk1/virtio-backend"
 ANONYMOUS = "/machine/peripheral-anon/device[3]/virtio-backend"
+
+
+def asked(watch: Watch) -> list[Ask]:
+    """Return what was asked, but for the failures that QEMU counts."""
+    return [ask for ask in watch.asks if ask is not Ask.BLOCKSTATS]
 
 
 def error(at: float = 0.0, *, late: float = 0.0, **data: object) -> Event:
@@ -78,7 +91,7 @@ def test_a_node_is_looked_up(node: str, device: str, qdev: str, name: str) -> No
     assert watch.value(ERRORS, name, "write", "report") == 0
     watch.feed(error(node_name=node))
     assert watch.value(ERRORS, name, "write", "report") == 1
-    assert watch.asks == []
+    assert asked(watch) == []
 
 
 def test_the_series_that_is_preset_is_the_one_that_rises() -> None:
@@ -109,15 +122,15 @@ def test_an_unknown_node_is_asked_for_at_most_once_in_ten_seconds() -> None:
     watch = vm()
     for tenth in range(50):
         watch.feed(error(tenth / 10, node_name="#block7"))
-    assert watch.asks == [Ask.BLOCK]
+    assert asked(watch) == [Ask.BLOCK]
     watch.feed(blocks(drive("", "disk7", "#block8"), at=6))
     watch.feed(error(ASK_EVERY - 0.25, node_name="#block7"))
-    assert watch.asks == [Ask.BLOCK]
+    assert asked(watch) == [Ask.BLOCK]
     watch.feed(error(ASK_EVERY, node_name="#block7"))
-    assert watch.asks == [Ask.BLOCK] * 2
+    assert asked(watch) == [Ask.BLOCK] * 2
     watch.feed(blocks(drive("", "disk7", "#block7"), at=11))
     watch.feed(error(60, node_name="#block7"))
-    assert watch.asks == [Ask.BLOCK] * 2
+    assert asked(watch) == [Ask.BLOCK] * 2
     assert names(watch) == {"unknown", "disk7"}
 
 
@@ -126,10 +139,10 @@ def test_the_last_query_is_not_repeated_before_its_answer() -> None:
     watch = vm()
     watch.feed(error(0, node_name="#block7"))
     watch.feed(error(30, node_name="#block7"))
-    assert watch.asks == [Ask.BLOCK]
+    assert asked(watch) == [Ask.BLOCK]
     watch.feed(reply(Ask.BLOCK, None, 31))
     watch.feed(error(60, node_name="#block7"))
-    assert watch.asks == [Ask.BLOCK] * 2
+    assert asked(watch) == [Ask.BLOCK] * 2
 
 
 def test_a_named_disk_is_not_asked_for() -> None:
@@ -137,7 +150,7 @@ def test_a_named_disk_is_not_asked_for() -> None:
     watch = vm()
     watch.feed(error(device="new"))
     watch.feed(error(qom_path=DISK1, node_name="#block7"))
-    assert watch.asks == []
+    assert asked(watch) == []
 
 
 @pytest.mark.parametrize("nospace", [True, False])
@@ -273,3 +286,54 @@ def test_of_two_disks_of_one_name_the_failed_one_is_shown() -> None:
     watch = Watch()
     watch.all(connected(), status("io-error"), blocks(drive(io="failed"), drive(io="ok")))
     assert watch.risen(STATUS) == {("unknown", "failed"): 1}
+
+
+def counts(*disks: tuple[str, int, int, int], at: float = 0.0) -> Reply:
+    """Return the answer to query-blockstats: names of devices, and their failures."""
+    found = tuple(DiskCounts(DiskStats(*failed), device=name) for name, *failed in disks)
+    return reply(Ask.BLOCKSTATS, BlockStats(found), at)
+
+
+def watched(*disks: BlockDevice) -> Watch:
+    """Return a VM that runs, with these disks."""
+    watch = Watch()
+    watch.all(connected(), status("running"), blocks(*disks))
+    return watch
+
+
+FAILED = "qemu_block_failed_operations_total"
+
+
+def test_failures_are_those_that_qemu_counts() -> None:
+    """By disk and operation, at 0 from the first reading; they begin anew with QEMU."""
+    watch = watched(drive("disk0"))
+    watch.feed(counts(("disk0", 0, 0, 0)))
+    assert watch.rows(FAILED) == {("disk0", op): 0 for op in ("read", "write", "flush")}
+    watch.feed(counts(("disk0", 200, 3, 1), at=2))
+    assert watch.rows(FAILED) == {
+        ("disk0", "read"): 200,
+        ("disk0", "write"): 3,
+        ("disk0", "flush"): 1,
+    }
+    watch.feed(blocks(drive("disk0")))
+    assert watch.value(FAILED, "disk0", "read") == 200
+    watch.all(connected(5, pid=2), counts(("disk0", 0, 0, 0), at=5))
+    assert watch.value(FAILED, "disk0", "read") == 0
+
+
+def test_failures_are_asked_for_once_until_the_answer() -> None:
+    """However many errors there are, and again with the next one after it."""
+    watch = watched(drive("disk0"))
+    data = {"device": "disk0", "operation": "read", "action": "report"}
+    watch.all(*(event("BLOCK_IO_ERROR", data, 1 + n / 10) for n in range(5)))
+    assert watch.asks.count(Ask.BLOCKSTATS) == 1
+    watch.all(counts(("disk0", 5, 0, 0), at=2), event("BLOCK_IO_ERROR", data, 3))
+    assert watch.asks.count(Ask.BLOCKSTATS) == 2
+
+
+def test_failures_of_very_many_disks_share_a_row() -> None:
+    """As their states do."""
+    watch = watched()
+    watch.feed(counts(*((f"disk{n}", 1, 0, 0) for n in range(MAX_DISKS + 4))))
+    assert len(watch.rows(FAILED)) == 3 * (MAX_DISKS + 1)
+    assert watch.value(FAILED, "other", "read") == 4

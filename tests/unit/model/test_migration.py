@@ -13,6 +13,7 @@ from qmp_exporter.catalog.states import (
     Role,
     TargetState,
 )
+from qmp_exporter.model.apply import MOST_EARLY
 from qmp_exporter.model.changes import MigrationBegan, MigrationEnded
 from qmp_exporter.model.inputs import Ask
 from qmp_exporter.model.migration import Migration
@@ -149,6 +150,34 @@ def test_an_outcome_of_a_source_asks_once(outcome: str) -> None:
     assert watch.risen(TOTAL) == {("source", outcome): 1}
 
 
+def test_an_outcome_that_qemu_has_not_reckoned_is_asked_for_again() -> None:
+    """QEMU 7.2 says completed, and only then how long it was: until then the times are 0."""
+    watch = vm()
+    go(watch, "setup", "active", "completed")
+    early = MigrationInfo("completed", 0, MigratedRam(9), total_time=0)
+    for at in (4, 5):
+        watch.feed(reply(Ask.MIGRATE, early, at))
+        assert (watch.value(DOWNTIME), watch.value(TRANSFERRED)) == (None, None)
+    assert watch.asks.count(Ask.MIGRATE) == 3
+    watch.feed(reply(Ask.MIGRATE, MigrationInfo("completed", 0, MigratedRam(9), total_time=7), 6))
+    assert watch.asks.count(Ask.MIGRATE) == 3
+    assert watch.value(DOWNTIME) == 0
+    assert watch.value(TRANSFERRED) == 9
+
+
+def test_an_outcome_that_is_never_reckoned_is_not_asked_for_for_ever() -> None:
+    """A VM is asked so often, and with the next migration as often again."""
+    watch = vm()
+    early = MigrationInfo("completed", 0, MigratedRam(9), total_time=0)
+    for turn in (1, 2):
+        go(watch, "setup", "completed", at=1000.0 * turn)
+        for at in range(MOST_EARLY):
+            watch.feed(reply(Ask.MIGRATE, early, 1000.0 * turn + 2 + at))
+        assert watch.asks.count(Ask.MIGRATE) == MOST_EARLY * turn
+        assert watch.vm.asked == {Ask.STATUS}
+    assert watch.value(DOWNTIME) is None
+
+
 def test_what_a_reply_does_not_tell_stays() -> None:
     """A failed migration has no downtime: the last one that had is still the last."""
     watch = vm()
@@ -186,7 +215,21 @@ def test_an_outcome_without_a_begin_has_no_duration() -> None:
     assert watch.value(DURATION) == 1
 
 
-def test_setup_is_always_a_begin() -> None:
+def test_a_destination_that_recovers_is_still_one() -> None:
+    """QEMU 7.2 sends `setup` there, when the VM runs already: one migration, from its begin on."""
+    watch = vm("inmigrate")
+    go(watch, "setup", "active", "postcopy-active")
+    watch.all(event("RESUME", None, 4), status("running", 4))
+    go(watch, "postcopy-paused", "setup", "postcopy-recover", "postcopy-active", at=5)
+    go(watch, "completed", at=9)
+    assert watch.risen(TOTAL) == {("destination", "completed"): 1}
+    assert watch.value(DURATION) == 8
+    assert [c for c in watch.changes if isinstance(c, MigrationBegan)] == [
+        MigrationBegan(Role.DESTINATION)
+    ]
+
+
+def test_setup_is_else_always_a_begin() -> None:
     """Also where the end of the one before was missed."""
     watch = vm()
     go(watch, "setup", "active", at=1)

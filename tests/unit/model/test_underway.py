@@ -242,6 +242,20 @@ def test_a_guest_that_does_not_power_down_has_failed_to() -> None:
     assert again.events == ["POWERDOWN", "SHUTDOWN"]
 
 
+def test_a_migration_waits_for_an_outcome_that_qemu_has_not_reckoned() -> None:
+    """A reply that comes too early tells nothing and ends nothing; the next one does."""
+    story = running()
+    story.feed(migration("setup", 1), migration("completed", 2), status("postmigrate", 2.1))
+    memory = MigratedRam(4096)
+    story.feed(reply(Ask.MIGRATE, MigrationInfo("completed", 0, memory, total_time=0), 2.2))
+    moved = story.one("qemu.migration")
+    assert moved.end is None
+    story.feed(reply(Ask.MIGRATE, MigrationInfo("completed", 250, memory, total_time=999), 2.3))
+    assert moved.end == 2
+    assert moved.told["qemu.migration.downtime"] == 0.25
+    assert moved.told["qemu.migration.transferred"] == 4096
+
+
 def test_a_migration_holds_its_events_and_its_stop() -> None:
     """The stop is a part of it; downtime and bytes come by the reply that it waits for."""
     story = running()
@@ -456,6 +470,27 @@ def test_more_clients_than_are_told_apart_are_counted() -> None:
     assert story.crowded == ["qemu.display.session"] * 5
     noted = sum(len(span.events) for span in story.spans)
     assert noted == number
+
+
+def test_a_job_lasts_until_qemu_forgets_it() -> None:
+    """Two are told apart by their ids; what failed says so, and each has its type."""
+    story = running()
+
+    def job(name: str, state: str, at: float) -> Event:
+        return event("JOB_STATUS_CHANGE", {"id": name, "status": state}, at)
+
+    def ended(name: str, at: float, **more: str) -> Event:
+        data = {"type": "mirror", "device": name, "len": 1, "offset": 1, "speed": 0} | more
+        return event("BLOCK_JOB_COMPLETED", data, at)
+
+    story.feed(job("a", "created", 1), job("a", "running", 1.1), job("b", "created", 2))
+    story.feed(ended("a", 3, error="full"), ended("b", 4), job("a", "null", 5), job("b", "null", 6))
+    first, second = story.all("qemu.job")
+    assert (first.begin, first.end, first.error) == (1, 5, "block-job-failed")
+    assert first.told == {"qemu.job.outcome": "failed", "qemu.job.type": "mirror"}
+    assert (second.begin, second.end, second.error) == (2, 6, "")
+    assert second.events == ["JOB_STATUS_CHANGE", "BLOCK_JOB_COMPLETED", "JOB_STATUS_CHANGE"]
+    assert story.all("qemu.activity") == []
 
 
 def test_a_stop_that_was_not_seen_is_found() -> None:

@@ -45,7 +45,7 @@ def listening() -> tuple[Client, list[Call]]:
     calls: list[Call] = []
     client = Client(
         lambda line: calls.append(("event", line)),
-        lambda command, reply: calls.append(("reply", command, reply)),
+        lambda command, reply: calls.append(("reply", command, reply.get("return"))),
     )
     return client, calls
 

@@ -45,6 +45,8 @@ def test_the_list_is_this_one() -> None:
             "query-vnc-servers",
             "query-spice",
             "query-balloon",
+            "query-jobs",
+            "query-blockstats",
             "migrate-set-capabilities",
         }
         == set(LISTED)

@@ -17,7 +17,6 @@ import pytest
 
 from fake_qmp import FakeMonitor
 from qmp_exporter.catalog.states import LostCause, TargetState
-from qmp_exporter.demo.captures.conversation import QmpError
 from qmp_exporter.errors import BusyError, NotQmpError
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Ask, Link, Reply
@@ -33,6 +32,7 @@ from qmp_exporter.qmp.queries import IDENTITY, STATE
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.transport import Dialling
 from qmp_exporter.qmp.unix import UnixTable
+from qmp_exporter.recording.conversation import QmpError
 from unit.qmp.watching import (
     QUICK,
     Notes,
@@ -947,3 +947,36 @@ async def test_why_a_target_is_not_reached_is_logged(
         "vm.test:4444 is connecting: Name or service not known",
         "vm.test:4444 is connecting: Temporary failure",
     ]
+
+
+async def test_failures_are_counted_at_most_once_a_while(monitor: FakeMonitor) -> None:
+    """However often the model asks; what was asked meanwhile is answered by the next time."""
+    while_ = 0.3
+    async with watching(monitor, hundredth(QUICK, recounted=while_)) as (_, notes):
+        await until(lambda: notes.read, "the state")
+        notes.answer = lambda given: (Ask.BLOCKSTATS,) if isinstance(given, Event) else ()
+        first = len(monitor.commands)
+        began = time.monotonic()
+        await monitor.send_event("RESUME")
+        await until(lambda: len(monitor.commands) > first, "the first")
+        assert time.monotonic() - began >= while_ * 0.9
+        await monitor.send_event("RESUME")
+        await until(lambda: len(monitor.commands) > first + 1, "the second")
+        assert time.monotonic() - began >= while_ * 1.8
+    assert {c["execute"] for c in monitor.commands[first:]} == {"query-blockstats"}
+
+
+async def test_failures_are_counted_of_a_vm_that_says_nothing(monitor: FakeMonitor) -> None:
+    """Once in a while: QEMU does not tell of each that it reports to the guest."""
+    async with watching(monitor, hundredth(QUICK, counted=60.0)) as (session, notes):
+        await until(lambda: notes.read, "the state")
+        first, now = len(monitor.commands), time.monotonic()
+        session.tick(now + 1)
+        await asyncio.sleep(0.02)
+        assert len(monitor.commands) == first
+        session.tick(now + 61)
+        await monitor.wait_command("query-blockstats", 2)
+        session.tick(now + 62)
+        await until(lambda: notes.replies.count("query-blockstats") == 2, "the answer")
+    sent = [c["execute"] for c in monitor.commands[first:]]
+    assert sent.count("query-blockstats") == 1

@@ -125,7 +125,7 @@ def crowd(*, traced: bool = False) -> Watch:
             status("running", 0),
             blocks(drive(f"disk of {name}"), drive(HOSTILE)),
             *[event(s.name, data, n) for n, s in enumerate(EVENTS) for data in s.samples],
-            event("VFIO_MIGRATION", {}, 50),
+            event("VCPU_MELTED", {}, 50),
             vnc("CONNECTED", "5000", 51),
             event("STOP", at=52),
             status("paused", 52),

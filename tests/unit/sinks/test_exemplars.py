@@ -59,7 +59,7 @@ LIFE: list[Input] = [
     status("running"),
     blocks(drive("disk0"), drive("disk1")),
     *[event(spec.name, data, 1) for spec in EVENTS for data in spec.samples],
-    event("VFIO_MIGRATION", {}, 2),
+    event("VCPU_MELTED", {}, 2),
     event("RESET", {"guest": True, "reason": "guest-reset"}, 2),
     event("RESET", {"guest": True, "reason": "guest-reset"}, 2.5),
     event("STOP", at=3),

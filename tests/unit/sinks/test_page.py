@@ -59,7 +59,7 @@ def test_at_first_nothing_has_happened(sink: PageSink) -> None:
 
 def test_events_are_counted_by_kind(sink: PageSink) -> None:
     """Each VM has its own; what is in no catalog is one kind."""
-    for name in ("STOP", "RESUME", "STOP", "VFIO_MIGRATION", "NEW"):
+    for name in ("STOP", "RESUME", "STOP", "VCPU_MELTED", "NEW"):
         take(sink, "web", name)
     glance = sink.glance("web")
     assert glance.events == {"STOP": 2, "RESUME": 1, "other": 2}
@@ -146,9 +146,9 @@ def test_everything_that_happens_is_an_entry(sink: PageSink) -> None:
 
 def test_an_event_of_no_catalog_keeps_its_name(sink: PageSink) -> None:
     """As far as it is one."""
-    take(sink, "web", "VFIO_MIGRATION")
+    take(sink, "web", "VCPU_MELTED")
     take(sink, "web", "<\n" + "X" * 5000)
-    assert told(sink) == ["VFIO_MIGRATION", "<?" + "X" * (MAX_NAME - 2)]
+    assert told(sink) == ["VCPU_MELTED", "<?" + "X" * (MAX_NAME - 2)]
 
 
 def test_a_stop_gets_its_cause_once_it_is_known(sink: PageSink) -> None:

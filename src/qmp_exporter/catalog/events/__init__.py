@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from qmp_exporter.catalog.events import block, devices, migration, run_state, ui
+from qmp_exporter.catalog.events import (
+    block,
+    devices,
+    jobs,
+    memory,
+    migration,
+    network,
+    run_state,
+    ui,
+)
 from qmp_exporter.catalog.spec import EventSpec
 from qmp_exporter.catalog.states import OTHER
 
@@ -15,6 +24,9 @@ EVENTS: Final[tuple[EventSpec, ...]] = (
     *migration.EVENTS,
     *ui.EVENTS,
     *devices.EVENTS,
+    *jobs.EVENTS,
+    *memory.EVENTS,
+    *network.EVENTS,
 )
 
 BY_NAME: Final[dict[str, EventSpec]] = {spec.name: spec for spec in EVENTS}

@@ -310,4 +310,50 @@ EVENTS: Final = (
             ),
         ),
     ),
+    EventSpec(
+        "DEVICE_DELETED",
+        "A device was unplugged, and is gone.",
+        "qdev.json",
+        rare=True,
+        samples=(
+            {"device": "disk1", "path": "/machine/peripheral/disk1"},
+            {"path": "/machine/peripheral/disk1/virtio-backend"},
+        ),
+        counters=(
+            Counter(
+                "qemu_devices_deleted_total",
+                "Devices, and parts of devices, that were unplugged and are gone. QMP event"
+                " DEVICE_DELETED.",
+            ),
+        ),
+    ),
+    EventSpec(
+        "VFU_CLIENT_HANGUP",
+        "The client of a device that QEMU serves to others (vfio-user) went away.",
+        "misc.json",
+        rare=True,
+        samples=(
+            {
+                "vfu-id": "vfu1",
+                "vfu-qom-path": "/objects/vfu1",
+                "dev-id": "sas1",
+                "dev-qom-path": "/machine/peripheral/sas1",
+            },
+        ),
+        severity=Severity.WARN,
+    ),
+    EventSpec(
+        "CPU_POLARIZATION_CHANGE",
+        "The guest asked for another polarization of its CPUs (s390). Unstable in QEMU 11.",
+        "machine-s390x.json",
+        rare=True,
+        samples=({"polarization": "horizontal"},),
+    ),
+    EventSpec(
+        "SCLP_CPI_INFO_AVAILABLE",
+        "The guest told what it is (s390). Unstable in QEMU 11.",
+        "machine-s390x.json",
+        rare=True,
+        samples=(None,),
+    ),
 )

@@ -7,8 +7,22 @@ from typing import Final
 import msgspec
 
 from qmp_exporter.catalog.operations import MIGRATION
-from qmp_exporter.catalog.spec import Counter, EventSpec, Int, Label, LastValue, Payload
-from qmp_exporter.catalog.states import MIGRATION_STATUSES
+from qmp_exporter.catalog.spec import (
+    NONE,
+    Counter,
+    EventSpec,
+    Int,
+    Label,
+    LastValue,
+    Payload,
+    Severity,
+)
+from qmp_exporter.catalog.states import (
+    COLO_EXIT_REASONS,
+    COLO_MODES,
+    MIGRATION_STATUSES,
+    VFIO_STATES,
+)
 
 
 SOURCE: Final = "migration.json"
@@ -33,6 +47,20 @@ class MigrationPass(Payload, frozen=True):
     """
 
     pass_: Int = msgspec.field(name="pass")
+
+
+class VfioMigration(Payload, frozen=True):
+    """Data of VFIO_MIGRATION: a QAPI QapiVfioMigrationState."""
+
+    device_id: str
+    device_state: str
+
+
+class ColoExit(Payload, frozen=True):
+    """Data of COLO_EXIT: a QAPI COLOMode and COLOExitReason."""
+
+    mode: str
+    reason: str
 
 
 EVENTS: Final = (
@@ -79,6 +107,52 @@ EVENTS: Final = (
             Counter(
                 "qemu_spice_migrations_total",
                 "Completed hand-overs of SPICE clients. QMP event SPICE_MIGRATE_COMPLETED.",
+            ),
+        ),
+    ),
+    EventSpec(
+        "VFIO_MIGRATION",
+        "A passed-through device went to another state of its migration. From QEMU 9.1 on, where"
+        " the device is told to send it.",
+        "vfio.json",
+        rare=True,
+        payload=VfioMigration,
+        samples=(
+            {
+                "device-id": "hostdev0",
+                "qom-path": "/machine/peripheral/hostdev0",
+                "device-state": "stop",
+            },
+        ),
+        operation=MIGRATION,
+        counters=(
+            Counter(
+                "qemu_vfio_migration_changes_total",
+                "Changes of the migration state of passed-through devices, by the new state. QMP"
+                " event VFIO_MIGRATION.",
+                (
+                    Label("device", field="device_id"),
+                    Label("state", VFIO_STATES, field="device_state"),
+                ),
+                preset=NONE,
+            ),
+        ),
+    ),
+    EventSpec(
+        "COLO_EXIT",
+        "The machine is not kept in two copies any more (COLO).",
+        SOURCE,
+        rare=True,
+        payload=ColoExit,
+        samples=({"mode": "primary", "reason": "request"},),
+        severity=Severity.WARN,
+        counters=(
+            Counter(
+                "qemu_colo_exits_total",
+                "Ends of the mode in which the machine has two copies, by this one's part and the"
+                " reason. QMP event COLO_EXIT.",
+                (Label("mode", COLO_MODES), Label("reason", COLO_EXIT_REASONS)),
+                preset=NONE,
             ),
         ),
     ),

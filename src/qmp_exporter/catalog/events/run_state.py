@@ -251,4 +251,17 @@ EVENTS: Final = (
             ),
         ),
     ),
+    EventSpec(
+        "GUEST_PVSHUTDOWN",
+        "The guest told its pvpanic device that it shuts down. From QEMU 9.1 on.",
+        SOURCE,
+        rare=True,
+        samples=(None,),
+        counters=(
+            Counter(
+                "qemu_guest_pvshutdowns_total",
+                "Shutdowns that the guest told its pvpanic device. QMP event GUEST_PVSHUTDOWN.",
+            ),
+        ),
+    ),
 )

@@ -14,8 +14,8 @@ import pytest
 from fake_qmp import FakeMonitor
 from qmp_exporter.demo import CommandError, Machine, devices, disks, operations, rfb
 from qmp_exporter.demo.captures import RecordedEvent
-from qmp_exporter.demo.captures.conversation import QmpError
-from qmp_exporter.demo.captures.state import MachineState
+from qmp_exporter.recording.conversation import QmpError
+from qmp_exporter.recording.state import MachineState
 from spec_examples import VERSIONS, captures_by_role, spec_examples
 from support import require_tool
 from witness import EVENTS_ON, lab
@@ -366,3 +366,77 @@ def test_strange_events_change_nothing() -> None:
         for data in ({}, {"client": 1, "server": 2, "action": [], "status": {}}):
             state.follow(name, data)
     assert answers(state) == before
+
+
+LEARNT: dict[str, Any] = {
+    "device": "",
+    "qdev": "disk1",
+    "io-status": "ok",
+    "inserted": {"node-name": "n1", "drv": "qcow2"},
+}
+
+
+def test_a_reply_that_was_learnt_is_given_until_an_event_says_otherwise() -> None:
+    """Then the machine goes on from what it said."""
+    state = MachineState()
+    state.learn("query-block", [LEARNT])
+    state.learn("query-status", {"status": "prelaunch"})
+    state.learn("query-balloon", {"actual": 5})
+    state.learn("query-migrate", {"status": "completed", "downtime": 7})
+    assert state.answer("query-block", {}) == [LEARNT]
+    assert state.answer("query-status", {}) == {"status": "prelaunch"}
+    assert state.answer("query-migrate", {}) == {"status": "completed", "downtime": 7}
+    error = {"device": "", "node-name": "n1", "operation": "read", "action": "stop"}
+    state.follow("BLOCK_IO_ERROR", error)
+    state.follow("STOP", {})
+    state.follow("BALLOON_CHANGE", {"actual": 6})
+    state.follow("MIGRATION", {"status": "setup"})
+    assert state.answer("query-block", {}) == [LEARNT | {"io-status": "failed"}]
+    assert state.answer("query-balloon", {}) == {"actual": 6}
+    assert state.answer("query-migrate", {}) == {"status": "setup"}
+    status: Any = state.answer("query-status", {})
+    assert status["status"] == "io-error"
+
+
+@pytest.mark.parametrize(("event", "status"), [("RESUME", "running"), ("STOP", "paused")])
+def test_an_event_is_newer_than_the_reply_before_it(event: str, status: str) -> None:
+    """Who asks then is told what the event told."""
+    state = MachineState()
+    state.learn("query-status", {"status": "x", "running": False})
+    state.follow(event, {})
+    found: Any = state.answer("query-status", {})
+    assert found["status"] == status
+
+
+def test_who_looks_at_a_screen_is_learnt() -> None:
+    """Of VNC and SPICE; those that come and go later are told from them."""
+    state = MachineState()
+    one = {"host": "client-1", "service": "port-1", "family": "ipv4"}
+    server = {"host": "server-1", "service": "port-9", "auth": "none", "family": "ipv4"}
+    state.learn("query-vnc-servers", [{"auth": "none", "server": [server], "clients": [one]}])
+    two = one | {"service": "port-2"}
+    for kind, client in (("CONNECTED", two), ("DISCONNECTED", one)):
+        state.follow(f"VNC_{kind}", {"server": server, "client": client})
+    vnc: Any = state.answer("query-vnc-servers", {})
+    assert vnc[0]["clients"] == [two]
+    channel = {"host": "client-1", "port": "port-1", "channel-type": 1}
+    spice = {"enabled": True, "host": "server-1", "auth": "spice", "channels": [channel]}
+    state.learn("query-spice", spice)
+    gone = {"server": {"host": "server-1", "port": "port-9"}, "client": channel}
+    state.follow("SPICE_DISCONNECTED", gone)
+    found: Any = state.answer("query-spice", {})
+    assert found["channels"] == []
+
+
+@pytest.mark.parametrize("command", ["query-block", "query-status", "query-spice", "query-x"])
+@pytest.mark.parametrize("answer", [None, 5, {}, [], [5], {"enabled": True}])
+def test_a_strange_reply_is_given_as_it_was(command: str, answer: object) -> None:
+    """It is there to be given, not to be understood; an error is one."""
+    state = MachineState()
+    state.learn(command, answer)
+    assert state.answer(command, {}) == answer
+    state.learn(command, QmpError("GenericError", "no"))
+    with pytest.raises(QmpError, match="no"):
+        state.answer(command, {})
+    state.follow("STOP", {})
+    state.follow("RESUME", {})

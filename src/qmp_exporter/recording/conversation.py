@@ -7,11 +7,15 @@ texts of errors are QEMU's, except what a JSON parser says.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+LATER: Final = object()
+"""What answers a command that is not answered yet."""
 
 
 class QmpError(Exception):
@@ -42,8 +46,8 @@ class Conversation:
     """The commands of one client, in order.
 
     Args:
-        answer: called with a command and its arguments; what it returns is sent, and a
-            `QmpError` that it raises is sent as an error.
+        answer: called with a command and its arguments; what it returns is to be sent, unless it
+            is `LATER`, and a `QmpError` that it raises is to be sent as an error.
 
     Attributes:
         negotiated: the client has said ``qmp_capabilities``: now events may be sent to it.
@@ -60,7 +64,7 @@ class Conversation:
         """Yield each command that is complete now, and its reply.
 
         Commands come as a stream: neither line ends nor anything else has to be between them.
-        The command is empty where what came is none.
+        The command is empty where what came is none, the reply where it comes later.
         """
         for byte in chunk:
             self._frame.append(byte)
@@ -86,13 +90,13 @@ class Conversation:
 
     def _reply(self, frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         command: dict[str, Any] = {}
-        reply: dict[str, Any]
+        answer: object
         try:
             command = _object(frame)
-            reply = {"return": self._run(*_name_and_arguments(command))}
+            answer = self._run(*_name_and_arguments(command))
         except QmpError as error:
-            reply = {"error": {"class": error.kind, "desc": str(error)}}
-        return command, reply | ({"id": command["id"]} if "id" in command else {})
+            answer = error
+        return command, {} if answer is LATER else reply_to(command, answer)
 
     def _run(self, name: str, arguments: dict[str, Any]) -> object:
         if self.negotiated:
@@ -105,6 +109,14 @@ class Conversation:
             raise QmpError("CommandNotFound", expecting)
         self.negotiated = True
         return {}
+
+
+def reply_to(command: dict[str, Any], answer: object) -> dict[str, Any]:
+    """Return the reply to a command: what it returns, or a `QmpError`."""
+    reply: dict[str, Any] = {"return": answer}
+    if isinstance(answer, QmpError):
+        reply = {"error": {"class": answer.kind, "desc": str(answer)}}
+    return reply | ({"id": command["id"]} if "id" in command else {})
 
 
 def _object(frame: bytes) -> dict[str, Any]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from qmp_exporter.demo.captures.conversation import QmpError
-from qmp_exporter.demo.captures.display import Display
+from qmp_exporter.recording.conversation import QmpError
+from qmp_exporter.recording.display import Display
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from qmp_exporter.demo.captures import RecordedEvent
+    from qmp_exporter.recording.event import RecordedEvent
 
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -34,6 +35,20 @@ _STATUS_OF_NEXT_STOP: Mapping[tuple[str, str | None], str] = {
     ("GUEST_PANICKED", "poweroff"): "guest-panicked",
     ("BLOCK_IO_ERROR", "stop"): "io-error",
 }
+_UNSAYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "STOP": ("query-status",),
+    "RESUME": ("query-status", "query-block"),
+    "SUSPEND": ("query-status",),
+    "WAKEUP": ("query-status",),
+    "RESET": ("query-status",),
+    "BLOCK_IO_ERROR": ("query-block", "query-blockstats"),
+    "BALLOON_CHANGE": ("query-balloon",),
+    "MIGRATION": ("query-migrate",),
+    "VNC": ("query-vnc", "query-vnc-servers"),
+    "SPICE": ("query-spice",),
+}
+"""Replies that are true no longer after an event, by its name or the first word of it."""
+
 _MIGRATION_OVER = {"completed", "failed", "cancelled"}
 # A strange event changes nothing: it is there to be sent, not to be understood.
 _STRANGE = (KeyError, TypeError, AttributeError, ValueError)
@@ -51,13 +66,14 @@ class MachineState:
         uuid: what ``query-uuid`` says.
         version: of QEMU.
         status: at the start; one of QEMU's RunState.
+        unknown: commands that it does not have, until it is told of a reply to them.
 
     Attributes:
         status: now.
         migration: status of the last migration, empty where there was none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its name at the call
         self,
         events: Iterable[RecordedEvent] = (),
         *,
@@ -65,7 +81,9 @@ class MachineState:
         uuid: str = NO_UUID,
         version: tuple[int, int, int] = (7, 2, 22),
         status: str = "running",
+        unknown: Collection[str] = (),
     ) -> None:
+        self._unknown = frozenset(unknown)
         self.status = status
         self.migration = ""
         self._name = name
@@ -76,6 +94,8 @@ class MachineState:
         self._balloon: int | None = None
         self._capabilities = dict.fromkeys(_RECORDED["migration-capabilities"], False)
         self._disks: dict[str, dict[str, Any]] = {}
+        self._failed: Counter[tuple[str, str]] = Counter()
+        self._told: dict[str, object] = {}
         self._displays = {"VNC": Display("service"), "SPICE": Display("port")}
         for event in events:
             self._equip(event.name, event.data)
@@ -86,6 +106,8 @@ class MachineState:
             "query-name": lambda: {"name": self._name} if self._name else {},
             "query-uuid": lambda: {"UUID": self._uuid},
             "query-block": lambda: list(self._disks.values()),
+            "query-blockstats": self._query_blockstats,
+            "query-jobs": list,
             "query-migrate": self._query_migrate,
             "query-migrate-capabilities": self._query_migrate_capabilities,
             "query-vnc": self._displays["VNC"].query_vnc,
@@ -96,9 +118,23 @@ class MachineState:
 
     def follow(self, event: str, data: dict[str, Any]) -> None:
         """Take note of an event that is being sent."""
+        for name in {event, event.partition("_")[0]}:
+            for command in _UNSAYS.get(name, ()):
+                self._told.pop(command, None)
         self._equip(event, data)
         with contextlib.suppress(*_STRANGE):
             self._apply(event, data)
+
+    def learn(self, command: str, answer: object) -> None:
+        """Take a reply of a real machine for what is so, until an event changes that.
+
+        Args:
+            command: that was answered.
+            answer: what it returned, or the `QmpError` with which it was refused.
+        """
+        self._told[command] = answer
+        with contextlib.suppress(*_STRANGE):
+            self._believe(command, answer)
 
     def answer(self, command: str, arguments: dict[str, Any]) -> object:
         """Return what QEMU would return for one of the commands that are known here.
@@ -108,11 +144,39 @@ class MachineState:
         """
         if command == "migrate-set-capabilities":
             return self._set_capabilities(arguments)
-        if command not in self._answers:
+        known = self._answers.keys() - self._unknown | self._told.keys()
+        if command not in known:
             raise QmpError("CommandNotFound", f"The command {command} has not been found")
         for unexpected in arguments:
             raise QmpError("GenericError", f"Parameter '{unexpected}' is unexpected")
-        return self._answers[command]()
+        if command not in self._told:
+            return self._answers[command]()
+        told = self._told[command]
+        if isinstance(told, QmpError):
+            raise told
+        return told
+
+    def _believe(self, command: str, answer: Any) -> None:
+        """Be as a reply says."""
+        match command:
+            case "query-status":
+                self.status = answer["status"]
+            case "query-block":
+                self._disks = {_node_of(disk): disk for disk in deepcopy(answer)}
+            case "query-balloon":
+                self._balloon = None if isinstance(answer, QmpError) else answer["actual"]
+            case "query-migrate":
+                self.migration = answer.get("status", "")
+            case "query-migrate-capabilities":
+                self._capabilities = {one["capability"]: one["state"] for one in answer}
+            case "query-vnc-servers":
+                servers = [one for entry in answer for one in entry["server"]]
+                clients = [client for entry in answer for client in entry["clients"]]
+                self._displays["VNC"].learn(servers[0] if servers else {}, clients)
+            case "query-spice" if answer["enabled"]:
+                server = {"host": answer["host"], "port": str(answer.get("port", ""))}
+                server["auth"] = answer["auth"]
+                self._displays["SPICE"].learn(server, list(answer["channels"]))
 
     def _equip(self, event: str, data: dict[str, Any]) -> None:
         """Learn what parts the machine has."""
@@ -136,8 +200,8 @@ class MachineState:
                 self.status = "suspended"
             case ["RESET"] if self.status not in {"running", "inmigrate"}:
                 self.status = "prelaunch"
-            case ["BLOCK", "IO", "ERROR"] if action == "stop":
-                self._disk(data)["io-status"] = "nospace" if data.get("nospace") else "failed"
+            case ["BLOCK", "IO", "ERROR"]:
+                self._fail(action, data)
             case ["BALLOON", "CHANGE"]:
                 self._balloon = data["actual"]
             case ["MIGRATION"]:
@@ -158,6 +222,13 @@ class MachineState:
             disk["qdev"] = path if "/" in own else own
             self._disks[node] = disk
         return self._disks[node]
+
+    def _fail(self, action: str | None, data: dict[str, Any]) -> None:
+        """Let a request fail: QEMU stops, or counts what it reports to the guest."""
+        if action == "stop":
+            self._disk(data)["io-status"] = "nospace" if data.get("nospace") else "failed"
+        elif action == "report":
+            self._failed[data.get("node-name", "n0"), data["operation"]] += 1
 
     def _forgive(self) -> None:
         """Clear the errors of disks, as ``cont`` does: of -drive only, not of -blockdev."""
@@ -184,12 +255,28 @@ class MachineState:
                 case _:
                     refused = f"Parameter 'capability' does not accept {json.dumps(entry)}"
                     raise QmpError("GenericError", refused)
+        self._told.pop("query-migrate-capabilities", None)
         return {}
 
     def _query_status(self) -> object:
         status = {"status": self.status, "running": self.status == "running"}
         # The third member is gone in QEMU 10.0.
         return status if self._version >= (10,) else status | {"singlestep": False}
+
+    def _query_blockstats(self) -> object:
+        return [
+            {
+                **({"device": disk["device"]} if disk["device"] else {}),
+                "qdev": disk["qdev"],
+                "node-name": node,
+                "stats": {
+                    "failed_rd_operations": self._failed[node, "read"],
+                    "failed_wr_operations": self._failed[node, "write"],
+                    "failed_flush_operations": 0,
+                },
+            }
+            for node, disk in self._disks.items()
+        ]
 
     def _query_migrate(self) -> object:
         reply = {"status": self.migration} if self.migration else {}
@@ -212,3 +299,9 @@ class MachineState:
         if self._balloon is None:
             raise QmpError("DeviceNotActive", "No balloon device has been activated")
         return {"actual": self._balloon}
+
+
+def _node_of(disk: dict[str, Any]) -> str:
+    """Return the node name by which events name a disk, or else what tells it from others."""
+    node = disk.get("inserted", {}).get("node-name")
+    return str(node or f"no node, {disk.get('qdev') or disk.get('device')}")

@@ -21,6 +21,10 @@ class Display:
         """Learn of the server from any event of it; ``auth`` is not in all of them."""
         self._server = self._server | data.get("server", {})
 
+    def learn(self, server: dict[str, Any], clients: list[dict[str, Any]]) -> None:
+        """Take what a reply says for what is so."""
+        self._server, self._clients = server, clients
+
     def follow(self, what: str, client: dict[str, Any]) -> None:
         """Take note of ``CONNECTED``, ``INITIALIZED`` or ``DISCONNECTED``."""
         # QEMU lists a VNC client at once, a SPICE channel when it has been set up.

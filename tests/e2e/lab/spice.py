@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -37,20 +38,29 @@ class RefusedError(Exception):
 
 @asynccontextmanager
 async def channel(
-    path: Path, kind: int = MAIN, *, session: int = 0, password: str = ""
+    address: Path | int,
+    kind: int = MAIN,
+    *,
+    session: int = 0,
+    password: str = "",
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     """Be a channel of a client, logged in on entry; yield the number of its session.
 
     Args:
-        path: of the server's unix socket.
+        address: path of the server's unix socket, or its port at 127.0.0.1.
         kind: the type of channel.
         session: to which this channel belongs; 0 for a main channel, which begins one.
         password: where the server asks for none, any will do.
+        trust: in whose certificates, where the port is one for TLS.
 
     Raises:
         RefusedError: that is not the password.
     """
-    reader, writer = await asyncio.open_unix_connection(path)
+    if isinstance(address, int):
+        reader, writer = await asyncio.open_connection("127.0.0.1", address, ssl=trust)
+    else:
+        reader, writer = await asyncio.open_unix_connection(address)
     try:
         async with asyncio.timeout(PATIENCE):
             link = struct.pack("<IBBIIII", session, kind, 0, 1, 0, 18, CAPABILITIES)
