@@ -38,6 +38,8 @@ REBOOT_BURST: Final = 1.0
 """Seconds, by QEMU's stamps, in which further RESETs belong to the same reboot."""
 
 _PASSES: Final = "qemu_migration_pass"
+_NEVER: Final = float("-inf")
+_TRAYS: Final = "qemu_block_tray_open"
 _NOBODY: Final = Peer()
 _ASKS: Final = {Protocol.VNC: Ask.VNC, Protocol.SPICE: Ask.SPICE}
 _ARRIVING: Final = frozenset({"inmigrate", ""})  # or not known yet
@@ -69,20 +71,27 @@ def _stop(vm: VM, event: Event) -> Step:
 
 def _resume(vm: VM, event: Event) -> Step:
     stops, changes = vm.stops.settle(None, event.now, migrating=False)
+    # The firmware of a machine that was reset while it was stopped resets once more when it runs.
+    booting = vm.status == "prelaunch" and vm.reset_at != _NEVER
     vm = msgspec.structs.replace(
         doubting(vm, Ask.STATUS),
-        status="running",
+        # From QEMU 9.0 on, what slept when it was stopped sleeps again.
+        status="suspended" if vm.asleep else "running",
         stops=msgspec.structs.replace(stops.ended(event.now), shutdown=None, announced=None),
         ending=None,
+        reset_at=event.time if booting else vm.reset_at,
         disks=vm.disks.resumed(),
     )
-    return Step(vm, changes)
+    return asking(vm, changes, Ask.STATUS) if vm.asleep else Step(vm, changes)
 
 
 def _reset(vm: VM, event: Event) -> Step:
     data = cast("Halt", event.data)
     stops = msgspec.structs.replace(vm.stops, shutdown=None)
     vm = msgspec.structs.replace(vm, ending=None, stops=stops)
+    if _TRAYS in vm.readings:  # a CD drive closes its tray, without an event
+        known = {name: rows for name, rows in vm.readings.items() if name != _TRAYS}
+        vm = msgspec.structs.replace(vm, readings=known)
     changes: tuple[Rebooted, ...] = ()
     burst = abs(event.time - vm.reset_at) <= REBOOT_BURST
     if data.reason not in _NO_REBOOT and not burst:
@@ -120,7 +129,7 @@ def _dump_completed(vm: VM, _: Event) -> Step:
 
 
 def _suspend(vm: VM, _: Event) -> Step:
-    vm = msgspec.structs.replace(doubting(vm, Ask.STATUS), status="suspended")
+    vm = msgspec.structs.replace(doubting(vm, Ask.STATUS), status="suspended", asleep=True)
     return Step(vm, (Suspended("memory"),))
 
 
@@ -130,8 +139,9 @@ def _suspend_disk(vm: VM, _: Event) -> Step:
 
 def _wakeup(vm: VM, _: Event) -> Step:
     if vm.status != "suspended":
-        return Step(vm)
-    return Step(msgspec.structs.replace(doubting(vm, Ask.STATUS), status="running"))
+        return Step(msgspec.structs.replace(vm, asleep=False)) if vm.asleep else Step(vm)
+    vm = msgspec.structs.replace(doubting(vm, Ask.STATUS), status="running", asleep=False)
+    return Step(vm)
 
 
 def _watchdog(vm: VM, event: Event) -> Step:

@@ -64,7 +64,9 @@ class VM(msgspec.Struct, frozen=True):
         stops: why and how long it is and was stopped.
         ending: what the end of the process would be called by the events so far.
         powerdown: whether the guest was asked to power down and did not yet.
-        reset_at: Unix seconds of the first RESET of the last burst.
+        asleep: whether the guest sleeps in memory, even if it is stopped now.
+        reset_at: Unix seconds of the first RESET of the last burst, or of the RESUME that let a
+            machine boot which was stopped when it was reset.
         migration: the migration under way, or the last one.
         displays: its clients, for the protocols that it serves.
         disks: its disks.
@@ -84,6 +86,7 @@ class VM(msgspec.Struct, frozen=True):
     stops: Stops = Stops()
     ending: ExitCause | None = None
     powerdown: bool = False
+    asleep: bool = False
     reset_at: float = float("-inf")
     migration: Migration = Migration()
     displays: Mapping[Protocol, Clients] = {}
@@ -174,6 +177,7 @@ def connected(vm: VM, identity: Identity, time: float, now: float) -> Step:
             vm,
             stops=Stops(clocks=vm.stops.clocks),
             powerdown=False,
+            asleep=False,
             reset_at=float("-inf"),
             migration=Migration(),
             disks=Disks(),
@@ -234,6 +238,7 @@ def ended(vm: VM, time: float, now: float) -> Step:
 
 
 _MOVED: Final = frozenset({"postmigrate", "inmigrate"})
+_AWAKE: Final = frozenset({"running", "prelaunch"})
 
 
 def with_status(vm: VM, status: str, now: float) -> Step:
@@ -245,6 +250,6 @@ def with_status(vm: VM, status: str, now: float) -> Step:
     migration = vm.migration
     if shown == "inmigrate":
         migration = msgspec.structs.replace(migration, role=Role.DESTINATION)
-    return Step(
-        msgspec.structs.replace(vm, status=shown, stops=stops, migration=migration), changes
-    )
+    asleep = shown == "suspended" or (vm.asleep and shown not in _AWAKE)
+    vm = msgspec.structs.replace(vm, status=shown, stops=stops, migration=migration, asleep=asleep)
+    return Step(vm, changes)

@@ -89,6 +89,61 @@ def test_an_old_qemu_does_not_say_who_rebooted() -> None:
     assert watch.risen(RESETS) == {("other", "other"): 1}
 
 
+def test_firmware_that_runs_late_does_not_reboot() -> None:
+    """A machine reset while it was stopped is reset by its firmware when it goes on: one reboot."""
+    watch = vm("paused")
+    watch.all(event("RESET", HOST, 10), status("prelaunch", 10))
+    watch.all(event("RESUME", at=60), event("RESET", GUEST, 60.25))
+    assert watch.risen(REBOOTS) == {("false",): 1}
+    watch.feed(event("RESET", GUEST, 61.5))
+    assert watch.risen(REBOOTS) == {("false",): 1, ("true",): 1}
+
+
+def test_a_reset_right_after_the_start_is_a_reboot() -> None:
+    """A machine started with -S was not reset before it runs."""
+    watch = vm("prelaunch")
+    watch.all(event("RESUME", at=1), event("RESET", HOST, 1.5))
+    assert watch.risen(REBOOTS) == {("false",): 1}
+
+
+def test_a_pause_is_no_excuse_for_a_reboot() -> None:
+    """A guest that reboots as soon as it goes on has rebooted, where nobody reset it."""
+    watch = vm("paused")
+    watch.all(event("RESUME", at=60), event("RESET", GUEST, 60.25))
+    assert watch.risen(REBOOTS) == {("true",): 1}
+
+
+def test_a_reset_closes_trays() -> None:
+    """QEMU closes those of CD drives and says nothing: what they are is not known any more."""
+    watch = vm()
+    watch.feed(event("DEVICE_TRAY_MOVED", {"device": "", "id": "cd0", "tray-open": True}, 1))
+    assert watch.value("qemu_block_tray_open", "cd0") == 1
+    watch.feed(event("RESET", GUEST, 2))
+    assert watch.value("qemu_block_tray_open", "cd0") is None
+
+
+def test_a_sleeper_that_was_stopped_sleeps_on() -> None:
+    """QEMU 9.0 and later stop one that sleeps; when it goes on it sleeps, which is asked for."""
+    watch = vm()
+    watch.all(event("SUSPEND", at=1), event("STOP", at=2), status("paused", 2))
+    watch.asks.clear()
+    watch.feed(event("RESUME", at=3))
+    assert watch.risen(STATUS) == {("suspended",): 1}
+    assert watch.asks == [Ask.STATUS]
+    watch.all(status("suspended", 3), event("WAKEUP", at=4))
+    assert watch.risen(STATUS) == {("running",): 1}
+    watch.all(event("STOP", at=5), status("paused", 5), event("RESUME", at=6))
+    assert watch.risen(STATUS) == {("running",): 1}
+
+
+def test_one_that_woke_up_while_it_was_stopped_runs() -> None:
+    """A wake-up ends the sleep, whatever the state is."""
+    watch = vm("suspended")
+    watch.all(event("STOP", at=2), status("paused", 2), event("WAKEUP", at=3))
+    watch.feed(event("RESUME", at=4))
+    assert watch.risen(STATUS) == {("running",): 1}
+
+
 def test_another_process_is_not_part_of_a_burst() -> None:
     """A QEMU started anew within the second is not the one that rebooted."""
     watch = vm()

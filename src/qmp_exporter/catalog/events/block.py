@@ -322,7 +322,8 @@ EVENTS: Final = (
         gauges=(
             LastValue(
                 "qemu_block_tray_open",
-                "Whether the tray of the removable disk is open. QMP event DEVICE_TRAY_MOVED.",
+                "Whether the tray of the removable disk is open; not known after a reset, which"
+                " closes those of CD drives. QMP event DEVICE_TRAY_MOVED.",
                 "tray_open",
                 (Label("device", field="drive"),),
             ),
