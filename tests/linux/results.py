@@ -14,6 +14,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from e2e.lab.generation import told
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,14 +32,6 @@ def path_of(qemu: str) -> str:
         return qemu
     done = subprocess.run([ROOT / "scripts/qemu", qemu], stdout=subprocess.PIPE, check=True)
     return done.stdout.decode().strip()
-
-
-def version_of(path: str) -> str:
-    """Return what a QEMU calls its version."""
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"version (\S+)", said)
-    assert found, said
-    return found[1]
 
 
 def run(path: str, arguments: Iterable[str]) -> dict[str, str]:
@@ -84,7 +78,7 @@ def main(words: list[str]) -> int:
     cut = words.index("--") if "--" in words else len(words)
     qemus = words[:cut] or [os.environ.get("QEMU") or "qemu-system-x86_64"]
     paths = [path_of(qemu) for qemu in qemus]
-    runs = {version_of(path): run(path, words[cut + 1 :]) for path in paths}
+    runs = {told(path).split()[0]: run(path, words[cut + 1 :]) for path in paths}
     print(table(runs))  # noqa: T201 - a program
     return int(not all(runs.values()) or any(FAILED in found.values() for found in runs.values()))
 
