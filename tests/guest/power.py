@@ -75,10 +75,12 @@ async def test_sleep_of_a_stopped_machine(guest: Guest, exporter: Exporter) -> N
     """A guest that sleeps, is stopped and goes on is shown as QEMU shows it: still asleep."""
     guest.tell("echo mem >/sys/power/state && echo awake")
     await exporter.until("qemu_vm_suspends_total", 1, state="memory")
-    for command in ("stop", "cont"):
-        await guest.execute(command)
-        await exporter.until("qemu_vm_status", 1, status=await guest.status())
-    page = await exporter.until("qemu_vm_status", 1, status="suspended")
+    await guest.execute("stop")
+    stopped = await guest.status()  # QEMU before 9.0 takes no notice, and tells of nothing
+    await exporter.until("qemu_vm_status", 1, status=stopped)
+    await guest.execute("cont")
+    page = await exporter.until("qemu_vm_resumes_total", int(stopped == "paused"))
+    assert (await guest.status(), page.status()) == ("suspended", "suspended")
     assert page.value("qemu_vm_running") == 0
     await guest.execute("system_wakeup")
     await exporter.until("qemu_vm_wakeups_total", 1)
