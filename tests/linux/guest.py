@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 """Seconds for a boot, or a command: many times what they take."""
 
 RECORD: Final = b"\x1e"
