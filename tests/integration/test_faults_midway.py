@@ -327,7 +327,7 @@ async def whole(path: Path) -> bytes:
     async with FakeMonitor(path) as monitor, exporting(small(monitor)) as it:
         await it.until_events("vm", 6)
         await monitor.wait_command(LAST)
-        await until(lambda: monitor.sent.count(b"\n") == 1 + 13 + 6, "the last reply")
+        await until(lambda: monitor.sent.count(b"\n") == 1 + 15 + 6, "the last reply")
         return bytes(monitor.sent)
 
 

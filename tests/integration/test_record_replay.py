@@ -84,7 +84,7 @@ async def test_a_signal_ends_a_recording_in_order(tmp_path: Path, number: int) -
     assert (status, out) == (0, "")
     greeted, summary = err.splitlines()
     assert greeted == f"qmp-exporter: {fake.address}: QEMU 7.2.22; Ctrl-C ends the recording"
-    assert summary.startswith(f"qmp-exporter: {file}: 1 events and 13 replies in ")
+    assert summary.startswith(f"qmp-exporter: {file}: 1 events and 15 replies in ")
     tape = Tape.load(file)
     assert (tape.events, tape.end) == (1, "stopped")
 

@@ -74,8 +74,8 @@ class Batch(Generic[T]):
         gone = []
         weight = self._weigh(item)
         with self._changed:
-            self._counts.receive()
             if self._ending:
+                self._counts.receive()
                 self._counts.drop()
                 return
             self._weight += weight
@@ -84,6 +84,7 @@ class Batch(Generic[T]):
             ):
                 gone.append(self._pop())
                 self._counts.drop()
+            self._counts.receive()
             self._queue.append((item, weight))
             heavy = self._weight >= self._most_sent > self._weight - weight
             if heavy or len(self._queue) in (1, self._enough):
