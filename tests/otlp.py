@@ -262,8 +262,8 @@ class Receiver:
     # ---- requests
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
         fault = self._fault
+        body = await request.read()
         if fault.kind == "status":
             self._refuse()
             headers = (

@@ -158,8 +158,17 @@ async def nothing_left() -> AsyncIterator[None]:
     tasks, files = asyncio.all_tasks(), sockets()
     yield
     mine = asyncio.current_task()  # that of a fixture may be another now
-    await until(lambda: asyncio.all_tasks() - {mine} <= tasks, "tasks to end")
-    await until(lambda: sockets() <= files, "sockets to be closed")
+    left: set[object] = set()
+
+    def gone() -> bool:
+        left.clear()
+        left.update(asyncio.all_tasks() - tasks - {mine}, sockets() - files)
+        return not left
+
+    try:
+        await until(gone, "tasks to end and sockets to be closed")
+    except AssertionError as err:
+        raise AssertionError(f"{err}: {left}") from None
 
 
 def sockets() -> set[Path]:

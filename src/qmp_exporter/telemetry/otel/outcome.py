@@ -94,10 +94,11 @@ class RedirectedError(Exception):
 
 
 class Transport(RequestsHTTPTransport):
-    """HTTP as the SDK does it, but for three things.
+    """HTTP as the SDK does it, but for four things.
 
     ``REQUESTS_CA_BUNDLE`` does not come before a certificate that was set; a redirect, which the
-    SDK takes for success, is a failure; and the answer is kept, of which there may be no end.
+    SDK takes for success, is a failure; the answer is kept, of which there may be no end; and
+    connections end when it is closed.
     """
 
     def __init__(self, otlp: Otlp, outcome: Outcome) -> None:
@@ -120,12 +121,24 @@ class Transport(RequestsHTTPTransport):
             return RequestsHTTPResult(
                 error=RedirectedError(f"{response.status_code}, redirected to {where}")
             )
-        with (
-            suppress(Exception),
-            response,
-        ):  # the status says it all, what is with it may be missing
+        # The status says it all; what is with it may be missing.
+        with suppress(Exception), response:
             self._outcome.answer = response.raw.read(_LONGEST, decode_content=True)
         return RequestsHTTPResult(response.status_code, response.reason, response=response)
+
+    def close(self) -> None:
+        """End all connections but one that is in use.
+
+        urllib3 2 leaves them to the garbage collector, and an error that it raised keeps them from
+        that for long.
+        """
+        adapters: Any = self._session.adapters
+        for adapter in adapters.values():
+            for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+                for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated
+                    if (pool := manager.pools.get(key)) is not None:
+                        pool.close()
+        super().close()
 
 
 def watch(exporter: Any, outcome: Outcome) -> None:
