@@ -80,12 +80,10 @@ class Receiver:
         self._certificate = certificate
         self._mutual = mutual
         self._fault = NONE
-        self._steady = asyncio.Event()
-        self._steady.set()
         self._arrived = asyncio.Event()
         self._released = threading.Event()
         self._doors = {
-            protocol: Door(self._settled, self._arrived.set) for protocol in ("http", "grpc")
+            protocol: Door(lambda: self._fault, self._arrived.set) for protocol in ("http", "grpc")
         }
         self.requests: list[Request] = []
         self.refused = self.hung = 0
@@ -186,30 +184,16 @@ class Receiver:
     # ---- how it fails
 
     async def fail(self, fault: Fault) -> None:
-        """Fail from now on; connections that there are end.
-
-        What comes by them still has the fault before: else it could be taken, and sent again by a
-        client that was not told.
-        """
-        self._steady.clear()
+        """Fail from now on; connections that there are end."""
+        self._fault = fault
         self._released.set()
         self._released = threading.Event()
         for door in self._doors.values():
-            await door.gone()
-        while self._runner.server and self._runner.server.connections:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-        self._fault = fault
-        self._steady.set()
-        for door in self._doors.values():
+            door.reset()
             if fault.kind == "refuse":
                 await door.shut()
-                door.reset()
             elif not door.open:
                 await door.start(door.port)
-
-    async def _settled(self) -> Fault:
-        await self._steady.wait()
-        return self._fault
 
     async def heal(self) -> None:
         """Fail no more."""
@@ -253,8 +237,6 @@ class Receiver:
         for door in self._doors.values():
             door.reset()
             await door.shut()
-            for _ in range(5):  # those that were accepted at last begin
-                await asyncio.sleep(0)
             await door.gone()
         await self._runner.cleanup()
         await asyncio.to_thread(self._server.stop(0).wait)

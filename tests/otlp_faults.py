@@ -10,7 +10,7 @@ import msgspec
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
 
 MIDWAY = 100
@@ -74,7 +74,7 @@ def rejecting(number: int) -> Fault:
 class Door:
     """Where clients connect: hands on what they send to the server behind, or fails."""
 
-    def __init__(self, fault: Callable[[], Awaitable[Fault]], tell: Callable[[], None]) -> None:
+    def __init__(self, fault: Callable[[], Fault], tell: Callable[[], None]) -> None:
         self._fault = fault
         self._tell = tell
         self._server: asyncio.Server | None = None
@@ -105,7 +105,9 @@ class Door:
             writer.transport.abort()
 
     async def gone(self) -> None:
-        """Wait until the connections that there are have ended."""
+        """Wait until all connections have ended."""
+        for _ in range(5):  # those that were accepted at last begin
+            await asyncio.sleep(0)
         self.reset()
         await asyncio.gather(*self._clients, return_exceptions=True)
 
@@ -122,7 +124,7 @@ class Door:
             task.exception()  # is of a connection that was lost
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        kind = (await self._fault()).kind
+        kind = self._fault().kind
         if kind == "black-hole":
             while await reader.read(1 << 16):
                 pass
