@@ -29,7 +29,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 
 from certificates import expired, write
 from otlp_data import SERVICES, LogRecord, Metric, Request, Signal, Span
-from otlp_faults import CODES, NONE, Door, Fault
+from otlp_faults import ANSWERED, CODES, NONE, Door, Fault
 
 
 if TYPE_CHECKING:
@@ -184,8 +184,11 @@ class Receiver:
     # ---- how it fails
 
     async def fail(self, fault: Fault) -> None:
-        """Fail from now on; connections that there are end."""
+        """Fail from now on; connections that there are end, unless all requests are answered."""
+        kinds = {self._fault.kind, fault.kind}
         self._fault = fault
+        if kinds <= ANSWERED:
+            return  # else what was taken and not answered would be sent again
         self._released.set()
         self._released = threading.Event()
         for door in self._doors.values():

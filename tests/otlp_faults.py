@@ -41,6 +41,9 @@ class Fault(msgspec.Struct, frozen=True):
     location: str = ""
 
 
+ANSWERED = {"none", "slow", "status", "rejecting"}
+"""The kinds with which each request gets one answer."""
+
 NONE = Fault("none")
 REFUSE = Fault("refuse")
 """Nobody listens at the port."""
