@@ -1,0 +1,1 @@
+"""Dashboards of Grafana, rules and alerts of Prometheus: the builders, and what they wrote."""
