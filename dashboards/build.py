@@ -5,18 +5,22 @@ As ``scripts/dashboards`` runs it.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards import rules
+from dashboards import exporter, fleet, migrations, rules, storage, vm
 from dashboards.alerts import GROUPS
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 
 HERE: Final = Path(__file__).parent
@@ -41,11 +45,22 @@ def rule_file(source: str, groups: list[dict[str, Any]]) -> str:
     return GENERATED.format(source) + text
 
 
+def dashboard_file(made: Dashboard) -> str:
+    """Return a dashboard as Grafana imports it; its panels are numbered, for links to them."""
+    found = json.loads(JSONEncoder().encode(made.build()))
+    for number, panel in enumerate(found["panels"], start=1):
+        panel["id"] = number
+    return json.dumps(found, indent=2, sort_keys=True) + "\n"
+
+
 def files() -> Iterator[tuple[Path, str]]:
     """Yield each generated file, and what is in it."""
     alerts = [
         {"name": name, "rules": [alert.rule for alert in found]} for name, found in GROUPS.items()
     ]
+    for board in (fleet, vm, migrations, storage, exporter):
+        name = board.__name__.rpartition(".")[2]
+        yield HERE / "grafana" / f"{name}.json", dashboard_file(board.build())
     yield HERE / "prometheus" / "rules.yaml", rule_file("rules.py", [rules.group()])
     yield HERE / "prometheus" / "alerts.yaml", rule_file("alerts.py", alerts)
 
