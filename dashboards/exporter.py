@@ -130,7 +130,7 @@ def build() -> Dashboard:
                         f" (rate({own('qmp_exporter_fleet_events_total')}[$__rate_interval]))",
                         "{{instance}}",
                     ),
-                    unit="eps",
+                    unit="cps",
                 ),
                 lines(
                     "Delay of events",

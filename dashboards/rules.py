@@ -15,11 +15,12 @@ from typing import Any, Final
 
 
 WINDOW: Final = "5m"
-SECONDS: Final = 300
+YOUNG: Final = 360
+"""Seconds; a minute more than the window, so that the one begins before the other ends."""
 
 WATCHED_BEFORE: Final = (
     f"on (job, instance) (up offset {WINDOW} == 1"
-    f" or process_start_time_seconds > time() - {SECONDS})"
+    f" or process_start_time_seconds > time() - {YOUNG})"
 )
 """To follow ``and``: Prometheus has seen all that the exporter had to show in the window."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from e2e.page import Page
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
 
@@ -68,12 +69,15 @@ def served_at(log: Path) -> str:
 
 
 @asynccontextmanager
-async def program(log: Path, *arguments: str) -> AsyncIterator[Program]:
+async def program(
+    log: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Program]:
     """Run it; fail if it writes a traceback.
 
     Args:
         log: where its log goes.
         arguments: of its own.
+        env: variables besides ours.
     """
     with log.open("wb") as stderr:
         child = await asyncio.create_subprocess_exec(
@@ -82,6 +86,7 @@ async def program(log: Path, *arguments: str) -> AsyncIterator[Program]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=stderr,
+            env={**os.environ, **(env or {})},
         )
     try:
         async with asyncio.timeout(PATIENCE):

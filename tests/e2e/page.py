@@ -62,6 +62,10 @@ class Page:
         assert len(found) < 2, f"{name}: {len(found)} series have {labels}"
         return found[0] if found else None
 
+    def sums(self, name: str) -> float:
+        """Return the sum of all series of a metric."""
+        return sum(value for (found, _), value in self.samples.items() if found == name)
+
     def rows(self, name: str, *by: str, vm: str = "vm", zero: bool = False) -> dict[Key, float]:
         """Return what a metric of a VM reads, by the values of these labels, without zeros."""
         found: dict[Key, float] = {}
