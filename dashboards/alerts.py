@@ -124,9 +124,12 @@ GUESTS: Final = (
     Alert(
         "QemuPanicLoop",
         "critical",
-        "round(sum without (action, kind) (increase(qemu_guest_panics_total[1h]))) >= 3",
+        "round(sum without (event) (increase(\n"
+        '  qemu_events_total{event=~"GUEST_PANICKED|GUEST_CRASHLOADED"}[1h]\n'
+        "))) >= 3\n",
         f"The guest of {THE_VM} panics again and again",
-        "The guest's kernel panicked {{ $value }} times in the last hour.",
+        "The guest's kernel panicked or loaded its crash kernel {{ $value }} times in the last"
+        " hour.",
     ),
     Alert(
         "QemuWatchdogFired",
@@ -134,6 +137,15 @@ GUESTS: Final = (
         f"{recorded('qemu_watchdog_actions_total')} > 0",
         f"The watchdog of {THE_VM} fired",
         "The guest did not serve its watchdog; QEMU did: {{ $labels.action }}.",
+    ),
+    Alert(
+        "QemuStandsStill",
+        "critical",
+        'qemu_vm_status{status=~"guest-panicked|watchdog|internal-error"} == 1',
+        f"{THE_VM} stands still: {{{{ $labels.status }}}}",
+        "QEMU stopped the machine after a panic, a watchdog or an error of its own, and it stays"
+        " stopped until somebody resets it.",
+        "5m",
     ),
     Alert(
         "QemuRebootLoop",
@@ -147,7 +159,7 @@ GUESTS: Final = (
         "warning",
         "abs(\n"
         "  qemu_rtc_offset_seconds - (\n"
-        f"      qemu_rtc_offset_seconds offset {WINDOW}\n"
+        f"      last_over_time(qemu_rtc_offset_seconds[1d] offset {WINDOW})\n"
         "    or\n"
         f"      0 * qemu_rtc_offset_seconds and {WATCHED_BEFORE}\n"
         "  )\n"
@@ -174,7 +186,7 @@ GUESTS: Final = (
     Alert(
         "QemuLoginsFail",
         "warning",
-        "round(increase(qemu_display_incomplete_connects_total[10m])) >= 20",
+        "round(increase(qemu_display_incomplete_connects_total[10m])) >= 50",
         f"Clients of the {{{{ $labels.protocol }}}} display of {THE_VM} do not log in",
         "{{ $value }} connections to the {{ $labels.protocol }} display were closed before they"
         " were authenticated in the last 10 minutes: somebody tries passwords, or a check connects"
@@ -205,7 +217,7 @@ OPERATIONS: Final = (
         "warning",
         "(\n"
         "    qemu_migration_status{\n"
-        '      status=~"setup|cancelling|wait-unplug|pre-switchover|device|postcopy-.+"\n'
+        '      status=~"setup|wait-unplug|cancelling|failing|postcopy-(device|active|recover.*)"\n'
         "    } == 1\n"
         "  or\n"
         '    qemu_migration_status{status="active"} == 1\n'
@@ -215,6 +227,18 @@ OPERATIONS: Final = (
         f"The migration of {THE_VM} is stuck in {{{{ $labels.status }}}}",
         "The migration has been {{ $labels.status }} for 30 minutes, without a new pass.",
         "30m",
+    ),
+    Alert(
+        "QemuMigrationHoldsGuest",
+        "critical",
+        "qemu_migration_status{\n"
+        '  status=~"pre-switchover|device|postcopy-paused"\n'
+        "} == 1\n"
+        f'unless {VM} qemu_vm_status{{status="inmigrate"}} == 1\n',
+        f"{THE_VM} stands still in the middle of its migration",
+        "The migration is {{ $labels.status }}, in which the guest does not run, and does not go"
+        " on.",
+        "5m",
     ),
     Alert(
         "QemuDumpFailed",
@@ -255,7 +279,7 @@ EXPORTER: Final = (
         "QmpExporterBlind",
         "warning",
         "increase(qmp_exporter_unobserved_seconds_total[10m]) > 300\n"
-        f'unless {VM} qmp_exporter_target_state{{state="busy"}} == 1\n',
+        f'unless {VM} max_over_time(qmp_exporter_target_state{{state="busy"}}[10m]) == 1\n',
         f"{THE_VM} is not watched",
         "The machine was there and not watched for {{ $value | humanizeDuration }} of the last 10"
         " minutes: its events were missed.",
@@ -292,7 +316,7 @@ EXPORTER: Final = (
     Alert(
         "QmpExporterDown",
         "critical",
-        "up == 0 and on (job, instance) last_over_time(qmp_exporter_build_info[1d])",
+        "up == 0 and on (job, instance) last_over_time(qmp_exporter_build_info[7d])",
         f"{THE_EXPORTER} cannot be scraped",
         "Prometheus knows the target and does not reach it; what happens to its machines is not"
         " seen.",

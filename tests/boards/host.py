@@ -213,7 +213,7 @@ async def screens(host: Host) -> None:
     where = await screen(second)
     while True:
         await rfb.wrong_password(where)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
 
 
 async def migrations(host: Host) -> None:
@@ -251,6 +251,14 @@ async def stuck_migration(host: Host) -> None:
     await asyncio.start_unix_server(take, host.directory / "nobody.sock")
     await write_memory(machine)
     await machine.execute("migrate", uri=f"unix:{host.directory / 'nobody.sock'}")
+
+
+async def held_migration(host: Host) -> None:
+    """A migration waits before the switch, for a manager that says nothing."""
+    machine = await host.machine("move04")
+    pause = {"capability": "pause-before-switchover", "state": True}
+    await machine.execute("migrate-set-capabilities", capabilities=[pause])
+    await machine.execute("migrate", uri=operations.NOWHERE)
 
 
 async def write_memory(machine: Machine) -> None:
@@ -338,6 +346,7 @@ FAULTS: Final[tuple[Any, ...]] = (
     migrations,
     endless_migration,
     stuck_migration,
+    held_migration,
     dumps,
     crash,
     frozen,
