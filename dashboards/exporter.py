@@ -11,6 +11,7 @@ from dashboards.panels import (
     counts,
     during,
     fill,
+    lately,
     levels,
     lines,
     number,
@@ -126,8 +127,7 @@ def build() -> Dashboard:
                     "Events",
                     "QMP events a second, all VMs together.",
                     Query(
-                        "sum by (instance)"
-                        f" (rate({own('qmp_exporter_fleet_events_total')}[$__rate_interval]))",
+                        f"sum by (instance) ({lately(own('qmp_exporter_fleet_events_total'))})",
                         "{{instance}}",
                     ),
                     unit="cps",
@@ -136,19 +136,19 @@ def build() -> Dashboard:
                     "Delay of events",
                     "From QEMU's stamp until an event was counted; QEMU itself delays some by up"
                     " to a second.",
-                    *quantiles("qmp_exporter_event_delay_seconds"),
+                    *quantiles(lately(own("qmp_exporter_event_delay_seconds_bucket"))),
                     unit="s",
                 ),
                 lines(
                     "Lag of the event loop",
                     "How late the exporter wakes up.",
-                    *quantiles("qmp_exporter_event_loop_lag_seconds"),
+                    *quantiles(lately(own("qmp_exporter_event_loop_lag_seconds_bucket"))),
                     unit="s",
                 ),
                 lines(
                     "Answers of VMs",
                     "How long QEMU takes to answer a command.",
-                    *quantiles("qmp_exporter_command_duration_seconds"),
+                    *quantiles(lately(own("qmp_exporter_command_duration_seconds_bucket"))),
                     unit="s",
                 ),
             ),
@@ -177,7 +177,7 @@ def build() -> Dashboard:
                     "CPU",
                     "How much of a core the exporter uses.",
                     Query(
-                        f"rate({own('process_cpu_seconds_total')}[$__rate_interval])",
+                        lately(own("process_cpu_seconds_total")),
                         "{{instance}}",
                     ),
                     unit="percentunit",

@@ -15,6 +15,7 @@ from dashboards.panels import (
     levels,
     number,
     of,
+    own,
     quantiles,
     rise,
     rows,
@@ -81,9 +82,9 @@ def build() -> Dashboard:
                 ),
                 levels(
                     "Duration",
-                    "How long migrations of all VMs took that completed: the median, and the"
-                    " slowest hundredth.",
-                    *quantiles("qmp_exporter_fleet_migration_duration_seconds", SOURCE),
+                    "How long migrations of all VMs took since the exporters began, whatever their"
+                    " outcome: the median, and the slowest hundredth.",
+                    *quantiles(own("qmp_exporter_fleet_migration_duration_seconds_bucket", SOURCE)),
                     unit="s",
                 ),
                 levels(

@@ -93,13 +93,17 @@ def during(selector: str, *by: str) -> str:
     return f"round({found} (increase({selector}[$__range])))"
 
 
-def quantiles(histogram: str, *matchers: str) -> tuple[Query, ...]:
-    """Return the queries of the median and of the slowest hundredth of a histogram."""
-    rate = f"sum by (le) (rate({own(f'{histogram}_bucket', *matchers)}[$__rate_interval]))"
+def quantiles(buckets: str) -> tuple[Query, ...]:
+    """Return the queries of the median and of the slowest hundredth of a histogram's buckets."""
     return tuple(
-        Query(f"histogram_quantile({quantile}, {rate})", f"p{quantile * 100:.0f}")
+        Query(f"histogram_quantile({quantile}, sum by (le) ({buckets}))", f"p{quantile * 100:.0f}")
         for quantile in (0.5, 0.99)
     )
+
+
+def lately(selector: str) -> str:
+    """Return how fast counters rise from one point of a graph to the next, each for itself."""
+    return f"rate({selector}[$__rate_interval])"
 
 
 def state_of(metric: str, label: str, states: Mapping[str, State], *by: str) -> str:

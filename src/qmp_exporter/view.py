@@ -64,7 +64,7 @@ class View:
             facts=_facts(member),
             events=tuple(sorted(glance.events.items(), key=lambda item: (-item[1], item[0]))),
             stopped=tuple((str(c), s) for c, s in vm.stops.seconds(now) if s > 0),
-            unobserved=vm.unobserved.seconds(now),
+            unobserved=vm.unwatched(now),
             disks=tuple(sorted(vm.disks.status.items(), key=lambda disk: disk[1] == "ok")),
             displays=tuple(
                 Display(str(protocol), clients.connections, clients.sessions)

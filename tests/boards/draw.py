@@ -136,7 +136,7 @@ def timeseries(drawn: Drawn) -> str:
     left, bottom = 58, height - 18
     tops = _stacked(found) if "stacking" in custom else {}
     largest = max(tops.values()) if tops else max(v for _, points in found for _, v in points)
-    most, begin, end = max(largest, 1e-9) * 1.05, *drawn.span
+    most, begin, end = (largest or 1.0) * 1.05, *drawn.span
 
     def x(at: float) -> float:
         return left + (at - begin) / (end - begin) * (width - left - 10)

@@ -140,10 +140,11 @@ async def alertmanager(directory: Path) -> AsyncIterator[tuple[Alerts, int]]:
 
 @asynccontextmanager
 async def prometheus(
-    directory: Path, targets: list[str], alertmanager_port: int
+    directory: Path, targets: list[str], alertmanager_port: int | None
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Run a Prometheus with our rules; yield a client of it."""
     port = free_port()
+    told = [] if alertmanager_port is None else [f"127.0.0.1:{alertmanager_port}"]
     config = {
         "global": {
             "scrape_interval": f"{INTERVAL}s",
@@ -151,9 +152,7 @@ async def prometheus(
             "evaluation_interval": f"{INTERVAL}s",
         },
         "rule_files": write_rules(directory),
-        "alerting": {
-            "alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager_port}"]}]}]
-        },
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": told}]}]},
         "scrape_configs": [{"job_name": "qmp-exporter", "static_configs": [{"targets": targets}]}],
     }
     path = directory / "prometheus.yaml"

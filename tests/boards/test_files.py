@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from dashboards import build, states
+from dashboards.alerts import ALERTS
 from qmp_exporter.catalog.states import IO_STATUSES, MIGRATION_STATUSES, RUN_STATES, TargetState
 
 
@@ -152,6 +153,15 @@ def test_mixin() -> None:
     alerts = yaml.safe_load((prometheus / "alerts.yaml").read_text())
     assert found["prometheusAlerts"]["groups"] == [{"name": "other"}, *alerts["groups"]]
     assert found["prometheusRules"] == yaml.safe_load((prometheus / "rules.yaml").read_text())
+
+
+def test_readme() -> None:
+    """The README counts the alerts, and shows a picture of each dashboard or names it."""
+    text = (DASHBOARDS.parent / "README.md").read_text() + (DASHBOARDS / "README.md").read_text()
+    assert f"{len(ALERTS)} alerts for Prometheus" in " ".join(text.split())
+    for name in NAMES:
+        assert f"docs/images/dashboard-{name}.png" in text
+        assert (DASHBOARDS.parent / f"docs/images/dashboard-{name}.png").exists()
 
 
 def test_provisioning() -> None:

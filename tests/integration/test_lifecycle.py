@@ -15,6 +15,7 @@ import pytest
 from fake_qmp import FakeMonitor
 from integration.exporter import exporting
 from qmp_exporter.model.target import Target
+from qmp_exporter.model.vm import ENDING
 
 
 if TYPE_CHECKING:
@@ -122,12 +123,15 @@ async def test_time_that_was_not_observed_is_counted_while_qemu_lives(path: Path
         await asyncio.sleep(0.15)  # until the kernel's table is read again
         await monitor.drop()
         page = await it.until_state("web01", "busy")
-        first = page["qmp_exporter_unobserved_seconds_total", {"vm": "web01"}]
+        blind = "qmp_exporter_unobserved_seconds_total", {"vm": "web01"}
+        page = await it.until(lambda page: page[blind], "time that was not observed", blind[0])
+        first = page[blind]
         await asyncio.sleep(0.2)
         page = await it.scrape()
-        second = page["qmp_exporter_unobserved_seconds_total", {"vm": "web01"}]
+        second = page[blind]
         assert first is not None
         assert second is not None
+        assert first > ENDING  # before, it could have been the end of QEMU
         assert 0.15 < second - first < 5
         assert page.rows("qemu_vm_exits_total") == {}
         writer.close()

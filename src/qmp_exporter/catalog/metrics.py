@@ -306,7 +306,7 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
     Sampled(
         "qmp_exporter_unobserved_seconds_total",
         "Seconds in which the VM was known and not watched: events may have been missed.",
-        lambda vm, now: (((), vm.unobserved.seconds(now)),),
+        lambda vm, now: (((), vm.unwatched(now)),),
         ticks=True,
     ),
 )

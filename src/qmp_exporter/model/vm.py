@@ -107,6 +107,19 @@ class VM(msgspec.Struct, frozen=True):
         """Whether it was seen, and its process is gone."""
         return self.identity is not None and not self.alive
 
+    def unwatched(self, now: float) -> float:
+        """Return the seconds in which events may have been missed; never less than before.
+
+        The first second after a connection is told of when it is over: it may be the end of QEMU.
+        """
+        clock = self.unobserved
+        return clock.total if self.ending_at(now) else clock.seconds(now)
+
+    def ending_at(self, now: float) -> bool:
+        """Whether its connection was lost so lately that QEMU may be about to end."""
+        since = self.unobserved.since
+        return self.alive and since is not None and now - since <= ENDING
+
     def reading(self, metric: str, labels: Values, reading: Reading) -> VM:
         """Return the VM with another value of a gauge."""
         rows = {**self.readings.get(metric, {}), labels: reading}
@@ -212,9 +225,7 @@ def ended(vm: VM, time: float, now: float) -> Step:
     if vm.ending is None and (vm.status in _MOVED or vm.migration.lost):
         cause = ExitCause.MIGRATION
     stops, changes = vm.stops.settle(None, now, migrating=False)
-    unobserved = vm.unobserved
-    if unobserved.since is not None and now - unobserved.since <= ENDING:
-        unobserved = Clock(unobserved.total)
+    unobserved = Clock(vm.unobserved.total) if vm.ending_at(now) else vm.unobserved
     migration = vm.migration
     failed: tuple[Change, ...] = ()
     if migration.open:

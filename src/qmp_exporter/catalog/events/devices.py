@@ -28,7 +28,7 @@ class RtcChange(Payload, frozen=True):
     """Data of RTC_CHANGE.
 
     Attributes:
-        offset: seconds that the guest's clock is ahead of the host's UTC.
+        offset: seconds that the guest's clock is ahead of the one that ``-rtc base`` gave it.
     """
 
     offset: Int
@@ -166,8 +166,8 @@ EVENTS: Final = (
         gauges=(
             LastValue(
                 "qemu_rtc_offset_seconds",
-                "How far the guest's clock is ahead of the host's, as last set. QMP event"
-                " RTC_CHANGE.",
+                "How far the guest's clock is ahead of the one that -rtc base gave it, as last set."
+                " QMP event RTC_CHANGE.",
                 "offset",
             ),
         ),
