@@ -46,10 +46,15 @@ def rule_file(source: str, groups: list[dict[str, Any]]) -> str:
 
 
 def dashboard_file(made: Dashboard) -> str:
-    """Return a dashboard as Grafana imports it; its panels are numbered, for links to them."""
+    """Return a dashboard as Grafana imports it.
+
+    Its panels are numbered, for links to them, and its links are not hidden in a menu.
+    """
     found = json.loads(JSONEncoder().encode(made.build()))
     for number, panel in enumerate(found["panels"], start=1):
         panel["id"] = number
+    for link in found["links"]:
+        del link["placement"]
     return json.dumps(found, indent=2, sort_keys=True) + "\n"
 
 

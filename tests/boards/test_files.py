@@ -79,6 +79,7 @@ def test_the_others_are_a_click_away(name: str) -> None:
     (link,) = found["links"]
     assert link["tags"] == found["tags"] == ["qmp-exporter"]
     assert (link["type"], link["keepTime"], link["includeVars"]) == ("dashboards", True, True)
+    assert "placement" not in link, "it would be in a menu"
 
 
 @pytest.mark.parametrize("name", NAMES)
