@@ -121,9 +121,8 @@ class App:
         self.otel = self._otel(settings)
         self._lines = Lines(sys.stdout.fileno()) if settings.log_events else None
         possible: tuple[Sink | None, ...] = (
-            self.otel.spans
-            if self.otel
-            else None,  # first: it tells the others where in a trace they are
+            # First: it tells the others where in a trace they are.
+            self.otel.spans if self.otel else None,
             self.metrics,
             self.otel.records if self.otel else None,
             self._log_sink(self._lines) if self._lines else None,

@@ -98,10 +98,8 @@ class OpenTelemetry:
         if self._otel.metrics is None:
             return
         source = Everything(metrics, registry, self._began)
-        resource, counts = (
-            of_exporter(self._otel, _instance(bound)),
-            self.providers.counted("metrics"),
-        )
+        resource = of_exporter(self._otel, _instance(bound))
+        counts = self.providers.counted("metrics")
         for way in ways("metrics", self._otel.metrics):
             push = Push(way, source, self._otel.metrics, resource, counts)
             self.providers.parts.append(("metrics", push))

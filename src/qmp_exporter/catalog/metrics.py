@@ -40,6 +40,7 @@ from qmp_exporter.model.changes import (
     Stopped,
     Suspended,
 )
+from qmp_exporter.model.jobs import FORGOTTEN
 
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ Row: TypeAlias = tuple[Values, float]
 
 PROTOCOL: Final = Label("protocol", tuple(Protocol), known="displays")
 STATUS: Final = Label("status", (*RUN_STATES, OTHER))
+JOB_STATUS: Final = Label("status", tuple(s for s in JOB_STATUSES if s != FORGOTTEN))
+OPERATION: Final = Label("operation", ("read", "write", "flush"))
 
 
 def _value(value: float | None) -> Iterable[Row]:
@@ -103,7 +106,7 @@ def _io_status(vm: VM, _: float) -> Iterable[Row]:
 
 def _failed(vm: VM, _: float) -> Iterable[Row]:
     for disk, failures in vm.disks.failures.items():
-        for operation, number in zip(("read", "write", "flush"), failures, strict=True):
+        for operation, number in zip(OPERATION.values, failures, strict=True):
             yield (disk, operation), number
 
 
@@ -124,7 +127,7 @@ def _sessions(vm: VM, _: float) -> Iterable[Row]:
 def _jobs(vm: VM, _: float) -> Iterable[Row]:
     if vm.jobs.seen:
         found = Tally(job.status for job in vm.jobs.known.values())
-        shown = dict.fromkeys((s for s in JOB_STATUSES if s != "null"), 0) | found
+        shown = dict.fromkeys(JOB_STATUS.values, 0) | found
         for status, number in shown.items():
             yield (status,), number
 
@@ -208,7 +211,7 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
         " itself; not those that stopped the machine or were ignored, which only"
         " qemu_block_io_errors_total has. It begins anew with QEMU. QMP command query-blockstats.",
         _failed,
-        (Label("device"), Label("operation", ("read", "write", "flush"))),
+        (Label("device"), OPERATION),
     ),
     Sampled(
         "qemu_migration_status",
@@ -277,7 +280,7 @@ VM_METRICS: Final[tuple[Counter | Sampled, ...]] = (
         "Jobs that QEMU knows, by status, once there was one. QMP event JOB_STATUS_CHANGE and"
         " command query-jobs.",
         _jobs,
-        (Label("status", tuple(s for s in JOB_STATUSES if s != "null")),),
+        (JOB_STATUS,),
     ),
     Sampled(
         "qemu_block_job_last_duration_seconds",

@@ -100,19 +100,22 @@ def allowed(command: object, arguments: object) -> bool:
     return isinstance(command, str) and command in COMMANDS and not arguments
 
 
+_LISTS: Final[dict[object, str]] = {
+    BlockDevices: "devices",
+    BlockStats: "disks",
+    JobInfos: "jobs",
+    VncServers: "servers",
+}
+"""The types of replies that are lists, and what the list is called in them."""
+
+
 def typed(command: str, reply: Any) -> ReplyValue | None:
     """Return a reply as its type; none if it is not one, or of a command that tells no state."""
     kind = _STATE.get(command)
-    if kind is BlockDevices:
-        reply = {"devices": reply}
-    elif kind is VncServers:
-        reply = {"servers": reply}
-    elif kind is JobInfos:
-        reply = {"jobs": reply}
-    elif kind is BlockStats:
-        reply = {"disks": reply}
-    elif kind is None:
+    if kind is None:
         return None
+    if kind in _LISTS:
+        reply = {_LISTS[kind]: reply}
     try:
         return msgspec.convert(reply, kind)
     except (msgspec.ValidationError, UnicodeEncodeError):  # a lone surrogate

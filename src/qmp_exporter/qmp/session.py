@@ -151,11 +151,11 @@ class Session:
 
     async def _established(self, connection: Connection) -> None:
         identity = connection.identity or await connection.identify()
+        self._counted_at = monotonic()  # what is read now counts failures, too
         self._link(TargetState.CONNECTED, identity=identity, dialled=connection.begun)
         connection.follow(self._on_event, self._on_reply)
         for command in STATE:
             await self._execute(connection, command)
-        self._counted_at = monotonic()
         if self._may_turn_events_on():
             await self._turn_events_on(connection)
         self._feed(Link(self._state, time(), monotonic(), read=True))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
 from qmp_exporter.catalog.spec import Severity
 from qmp_exporter.catalog.states import BOOLEANS, OTHER
+from qmp_exporter.model.operation import Value
 from qmp_exporter.sinks.counting import read
 from qmp_exporter.sinks.raw import data_of
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from qmp_exporter.model.vm import VM
 
 
-Value: TypeAlias = str | int | float | bool
 Attributes: TypeAlias = dict[str, Value]
 Describe: TypeAlias = Callable[["Event", "VM"], Attributes]
 

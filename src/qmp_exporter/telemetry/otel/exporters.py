@@ -78,13 +78,12 @@ class Way(Generic[T]):
             self._exporter.shutdown()
 
 
-def ways(what: str, found: Signal | Metrics, **options: Any) -> list[Way[Any]]:
+def ways(what: str, found: Signal | Metrics) -> list[Way[Any]]:
     """Return the ways out of a signal.
 
     Args:
         what: ``traces``, ``logs`` or ``metrics``.
         found: its settings.
-        options: of the SDK's exporters.
     """
     take_over()
     made: list[Way[Any]] = []
@@ -96,27 +95,25 @@ def ways(what: str, found: Signal | Metrics, **options: Any) -> list[Way[Any]]:
             make = _grpc if found.otlp.protocol == "grpc" else _http
             timeout = min(found.otlp.timeout, found.timeout)
             with _alone():
-                exporter = make(what, found.otlp, timeout, outcome, options)
+                exporter = make(what, found.otlp, timeout, outcome)
+            exporter._metrics = outcome  # noqa: SLF001 - see above
             if what == "metrics":
                 exporter = take_messages(exporter)
             made.append(Way(exporter, found.otlp.shown, outcome))
     return made
 
 
-def _http(what: str, otlp: Otlp, timeout: float, outcome: Outcome, options: dict[str, Any]) -> Any:
-    exporter = _exporter("http", what)(
+def _http(what: str, otlp: Otlp, timeout: float, outcome: Outcome) -> Any:
+    return _exporter("http", what)(
         endpoint=otlp.endpoint,
         headers=dict(otlp.headers),
         timeout=timeout,
         compression=Compression(otlp.compression),
         _transport=Transport(otlp, outcome),
-        **options,
     )
-    exporter._metrics = outcome  # noqa: SLF001 - see above
-    return exporter
 
 
-def _grpc(what: str, otlp: Otlp, timeout: float, outcome: Outcome, options: dict[str, Any]) -> Any:
+def _grpc(what: str, otlp: Otlp, timeout: float, outcome: Outcome) -> Any:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its library writes to stderr by itself
     grpc: Any = import_module("grpc")  # an extra
     credentials = None
@@ -132,9 +129,7 @@ def _grpc(what: str, otlp: Otlp, timeout: float, outcome: Outcome, options: dict
         headers=otlp.headers,
         timeout=timeout,
         compression=getattr(grpc.Compression, compressions[otlp.compression]),
-        **options,
     )
-    exporter._metrics = outcome  # noqa: SLF001 - see above
     watch(exporter, outcome)
     return exporter
 

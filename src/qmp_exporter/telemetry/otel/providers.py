@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -80,7 +81,6 @@ class Providers:
 
     def __init__(self, otel: Otel, own: SelfMetrics | None = None) -> None:
         self._otel = otel
-        self._own = own
         self.traces, self.logs = otel.traces is not None, otel.logs is not None
         self.counts: dict[str, Counts] = {}
         self.parts: list[tuple[str, Part]] = []
@@ -103,7 +103,7 @@ class Providers:
                 loggers.add_log_record_processor(_Records(records))
             self._logger = loggers.get_logger(SCOPE, __version__)
         if own is not None:
-            own.before.append(self._report)
+            own.before.append(partial(self._report, own))
 
     def tracer(self, identity: Identity, vm: str) -> Tracer:
         """Return what makes the spans of a VM, for as long as it has that label."""
@@ -146,8 +146,7 @@ class Providers:
         self.parts += [(signal, batch) for batch in made]
         return made
 
-    def _report(self) -> None:
-        assert self._own is not None  # noqa: S101 - it calls us
+    def _report(self, own: SelfMetrics) -> None:
         for signal, counts in list(self.counts.items()):
             tally = counts.tally
             for name, value in (
@@ -157,7 +156,7 @@ class Providers:
                 ("dropped_total", tally.dropped),
                 ("last_success_timestamp_seconds", tally.succeeded),
             ):
-                self._own.set(f"qmp_exporter_otel_{name}", value, signal)
+                own.set(f"qmp_exporter_otel_{name}", value, signal)
 
 
 class _Spans(SpanProcessor):
