@@ -15,6 +15,7 @@ from errno import EIO, ENOSPC, EPIPE
 from typing import TYPE_CHECKING, Any, Final
 
 from e2e.lab.generation import binary, version_of
+from e2e.lab.memory import eject_in_vain
 from e2e.lab.power import sleep
 from e2e.page import screen
 from fake_qmp import FakeMonitor
@@ -205,12 +206,7 @@ async def unplug_failed(host: Host) -> None:
         return
     machine = await host.machine("mem02", "-machine", "q35", *devices.MEMORY_SLOTS)
     await devices.plug_memory(machine, "dimm0")
-    unattached = await machine.execute("qom-list", path="/machine/unattached")
-    (bridge,) = (one["name"] for one in unattached if one["type"] == "child<ICH9-LPC>")
-    switch = {"property": "memory-hotplug-support", "value": False}
-    await machine.execute("qom-set", path=f"/machine/unattached/{bridge}", **switch)
-    await machine.qtest.outl(0xA00, 0)  # choose slot 0 and eject what is in it
-    await machine.qtest.outb(0xA14, 8)
+    await eject_in_vain(machine)
 
 
 async def screens(host: Host) -> None:
