@@ -6,6 +6,7 @@ What can be read is shown at once; what was not seen is not counted.
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from errno import EIO, ENOSPC
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.lab.generation import on_qemu
 from e2e.page import Exporter, exporting, screen
 from qmp_exporter.demo import Machine, devices, disks, operations, rfb
 from witness import listening
@@ -51,6 +53,26 @@ async def test_running(place: Path) -> None:
         began = page.value("qemu_process_start_time_seconds")
         assert began == pytest.approx(started(machine.pid), abs=1)
         assert await ticking(exporter) == set()
+
+
+@on_qemu(since=(11, 1), why="before QEMU 11.1 a running QEMU takes no new monitor")
+async def test_monitor_that_a_running_qemu_was_given(place: Path) -> None:
+    """The lines of docs/platforms.md: a machine is watched without a restart."""
+    text = (Path(__file__).parents[2] / "docs/platforms.md").read_text()
+    lines = [line.strip() for line in text.splitlines()]
+    commands = [json.loads(line) for line in lines if line.startswith('{"execute"')]
+    path = place / "late.qmp"
+    async with Machine(place, "vm") as machine:
+        for command in commands:
+            arguments = json.dumps(command["arguments"]).replace("/run/qemu/web.qmp", str(path))
+            await machine.execute(command["execute"], **json.loads(arguments))
+        assert [command["execute"] for command in commands] == ["chardev-add", "object-add"]
+        async with exporting(path) as exporter:
+            await exporter.until("qemu_vm_running", 1)
+            await machine.execute("stop")
+            page = await exporter.until("qemu_vm_stops_total", 1, cause="host")
+            assert page.value("qemu_vm_info", monitor=str(path)) == 1
+    path.unlink()
 
 
 def started(pid: int) -> float:
