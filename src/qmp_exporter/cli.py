@@ -17,6 +17,7 @@ from qmp_exporter.config.flags import FLAGS
 from qmp_exporter.config.load import checks, load, settings
 from qmp_exporter.config.texts import parse_speed
 from qmp_exporter.errors import ConfigError, QmpExporterError, first
+from qmp_exporter.kubevirt.place import CONTAINER, DIRECTORY, NAME, place
 from qmp_exporter.model.target import Target
 from qmp_exporter.telemetry import logs
 
@@ -35,6 +36,7 @@ WRONG_USE: Final = 2
 OTHERS: Final = (
     *("--version", "--help", "--replay"),
     *("--keep-personal", "--max-size", "--socket", "--speed", "--loop"),
+    *("--hook.socket-dir", "--hook.name"),
 )
 """Flags that are none of the exporter's settings."""
 
@@ -44,7 +46,10 @@ TAKEN: Final = {
     "record": ("--no-qmp.migration-events", "--limits.line-length", "--config.file"),
     "replay": (),
 }
-"""Flags of the exporter that its other commands take, too; the demo takes all."""
+"""Flags of the exporter that its other commands take, too; those of ``BRINGS`` take all."""
+
+BRINGS: Final = ("demo", "kubevirt-hook")
+"""Commands that bring monitors to watch, so that none has to be named."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,8 +72,7 @@ def _run(given: argparse.Namespace) -> int:
     flags = vars(given)
     if given.command in TAKEN:
         return _tape(given)
-    demo = given.command == "demo"
-    found = (settings if demo else load)(flags, os.environ)
+    found = (settings if given.command in BRINGS else load)(flags, os.environ)
     # Imported here: --version and --help are quick without, and a server does not need the demo.
     if checks(flags, os.environ):
         from qmp_exporter.config.effective import effective  # noqa: PLC0415
@@ -76,10 +80,12 @@ def _run(given: argparse.Namespace) -> int:
         sys.stdout.buffer.write(effective(found).encode())  # as files are, whatever the locale
         return 0
     logs.configure(found.log_level, found.log_format, found.max_log_lines)
-    if demo:
+    if given.command == "demo":
         from qmp_exporter.demo.run import demo as run  # noqa: PLC0415
 
         return _until_signalled(run(found, replayed=given.replay))
+    if given.command == "kubevirt-hook":
+        return _kubevirt_hook(given, found)
     from qmp_exporter.app import App  # noqa: PLC0415
     from qmp_exporter.service import Service  # noqa: PLC0415
 
@@ -87,6 +93,19 @@ def _run(given: argparse.Namespace) -> int:
         return load(flags, os.environ)
 
     return _until_signalled(App(found, reread=reread, service=Service(os.environ)).run())
+
+
+def _kubevirt_hook(given: argparse.Namespace, found: Settings) -> int:
+    # Imported here: gRPC is an extra.
+    from qmp_exporter.kubevirt.run import serve  # noqa: PLC0415
+    from qmp_exporter.service import Service  # noqa: PLC0415
+
+    where = place(given.socket_dir, given.hook_name, os.environ.get(CONTAINER, ""))
+
+    def reread() -> Settings:
+        return settings(vars(given), os.environ)
+
+    return _until_signalled(serve(found, where, reread, Service(os.environ)))
 
 
 def _tape(given: argparse.Namespace) -> int:
@@ -187,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_record(commands)
     _add_replay(commands)
+    _add_kubevirt_hook(commands, flags)
     return parser
 
 
@@ -240,6 +260,28 @@ def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="how many times as fast as it was (default %(default)s)",
     )
     parser.add_argument("--loop", action="store_true", help="begin again at the end")
+
+
+def _add_kubevirt_hook(commands: argparse._SubParsersAction[_Parser], flags: _Parser) -> None:
+    what = "watch the VM of the pod as a hook sidecar of KubeVirt"
+    parser = commands.add_parser(
+        "kubevirt-hook", help=what, description=what, parents=[flags], allow_abbrev=False
+    )
+    parser.set_defaults(command="kubevirt-hook")
+    parser.add_argument(
+        "--hook.socket-dir",
+        dest="socket_dir",
+        metavar="PATH",
+        default=DIRECTORY,
+        help="where KubeVirt looks for hooks (default %(default)s)",
+    )
+    parser.add_argument(
+        "--hook.name",
+        dest="hook_name",
+        metavar="NAME",
+        default=NAME,
+        help="name of the hook, which no other one of the VM has (default %(default)s)",
+    )
 
 
 def _named(name: str, parse: Callable[[str], object]) -> Callable[[str], object]:

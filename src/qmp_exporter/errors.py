@@ -8,6 +8,7 @@
     ├── RecordingError         recording     a recording cannot be written
     ├── RequestError           request       an HTTP request is turned away
     ├── DecodeError            decode        a line is not the event it claims to be
+    ├── DomainError            domain        the XML of a domain cannot be changed
     └── SessionError                         a monitor cannot be watched (now)
         ├── GoneError          gone          nothing is at that address: QEMU has ended
         ├── RefusedError       refused       a socket without a QEMU behind it
@@ -76,6 +77,12 @@ class DecodeError(QmpExporterError):
     def __init__(self, event: str, detail: str) -> None:
         super().__init__(f"{event}: {detail}")
         self.event = event
+
+
+class DomainError(QmpExporterError):
+    """The XML of a domain of libvirt cannot be changed; the text says what was found in it."""
+
+    reason = "domain"
 
 
 class SessionError(QmpExporterError):
