@@ -50,7 +50,7 @@ class Wheel:
         version: its version.
         licence: an SPDX expression.
         sha256: its hash.
-        needs: names of what it may need, without those of extras.
+        needs: names of what it may need, without those of extras; ours are all in the lock.
         info: its folder of metadata, from the root of site-packages.
         tops: what it puts into site-packages, apart from that.
     """
@@ -116,7 +116,9 @@ def read(path: Path) -> Wheel:
         info = next(name.split("/")[0] for name in names if name.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode())
     name = canonical(metadata["Name"])
-    needs = [one for one in metadata.get_all("Requires-Dist", ()) if "extra ==" not in one]
+    ours = name == "qmp-exporter"
+    said = metadata.get_all("Requires-Dist", ())
+    needs = [one for one in said if ours or "extra ==" not in one]
     return Wheel(
         path=path,
         name=name,
