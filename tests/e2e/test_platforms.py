@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (
     ROOT / "docs/platforms.md",
+    *(ROOT / f"docs/howto/{name}.md" for name in ("libvirt", "proxmox", "incus")),
     ROOT / "README.md",
     *sorted((ROOT / "deploy/systemd").iterdir()),
 )

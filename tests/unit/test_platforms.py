@@ -19,6 +19,8 @@ from support import require_tool
 ROOT: Final = Path(__file__).parents[2]
 README: Final = (ROOT / "README.md").read_text()
 PAGE: Final = (ROOT / "docs/platforms.md").read_text()
+HOWTO: Final = {"libvirt": "libvirt", "Proxmox VE": "proxmox", "Incus": "incus"}
+"""Platforms that have a page of their own."""
 UNITS: Final = ROOT / "deploy/systemd"
 
 PLATFORMS: Final = (
@@ -41,11 +43,15 @@ def rows() -> dict[str, str]:
 
 
 def section(platform: str) -> str:
-    """Return what the page says of a platform."""
+    """Return what the page says of a platform, and the page of its own."""
     title = platform[0].upper() + platform[1:] if platform == "plain QEMU" else platform
     _, head, text = PAGE.partition(f"\n## {title}\n")
     assert head, title
-    return text.partition("\n## ")[0]
+    found = text.partition("\n## ")[0]
+    if name := HOWTO.get(platform):
+        assert f"(howto/{name}.md)" in found
+        found += (ROOT / f"docs/howto/{name}.md").read_text()
+    return found
 
 
 def test_the_table_names_every_platform() -> None:
@@ -105,7 +111,8 @@ def test_every_link_within_the_page_leads_somewhere() -> None:
 def test_every_flag_is_one() -> None:
     """No flag of the exporter is named that it does not have."""
     known = {flag.name for flag in FLAGS}
-    named = set(re.findall(r"--(?:qmp|listen|web|log|vm|limits)\.[a-z-]+", PAGE))
+    text = "".join(map(section, PLATFORMS)) + PAGE
+    named = set(re.findall(r"--(?:qmp|listen|web|log|vm|limits)\.[a-z-]+", text))
     assert named - known == set()
 
 
