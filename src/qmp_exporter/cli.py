@@ -33,6 +33,10 @@ WRONG_USE: Final = 2
 """Exit status where flags, files or values are wrong."""
 
 
+FIRST: Final = 1
+"""The process of a container for which the kernel drops signals that it has no handler for, see
+pid_namespaces(7): until its loop has one, this needs another."""
+
 OTHERS: Final = (
     *("--version", "--help", "--replay"),
     *("--keep-personal", "--max-size", "--socket", "--speed", "--loop"),
@@ -61,11 +65,17 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    if os.getpid() == FIRST:
+        signal.signal(signal.SIGTERM, _leave)
     try:
         return _run(_parsed(sys.argv[1:] if arguments is None else arguments))
     except QmpExporterError as err:
         print(f"qmp-exporter: {err}", file=sys.stderr)  # noqa: T201
         return WRONG_USE if isinstance(err, ConfigError) else 1
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _run(given: argparse.Namespace) -> int:

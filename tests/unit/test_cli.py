@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,23 @@ def test_what_is_set_is_shown_as_a_file(
     path.write_text(shown.out)
     assert cli.main([*check, "--config.file", str(path)]) == 0
     assert capsys.readouterr().out == shown.out
+
+
+@pytest.mark.parametrize("pid", [1, 2])
+def test_process_1_ends_by_a_signal_while_it_starts(
+    pid: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel drops a signal that process 1 has no handler for; others end without one."""
+    handlers: dict[int, Any] = {}
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    assert cli.main(["--qmp.socket", "/a/b", "--config.check"]) == 0
+    assert capsys.readouterr().out
+    assert set(handlers) == ({signal.SIGTERM} if pid == 1 else set())
+    for leave in handlers.values():
+        with pytest.raises(SystemExit) as ended:
+            leave(signal.SIGTERM, None)
+        assert ended.value.code == 0
 
 
 def test_the_demo_shows_its_settings_without_a_monitor(capsys: pytest.CaptureFixture[str]) -> None:
