@@ -16,7 +16,7 @@ from e2e.page import Page
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -70,7 +70,7 @@ def served_at(log: Path) -> str:
 
 @asynccontextmanager
 async def program(
-    log: Path, *arguments: str, env: Mapping[str, str] | None = None
+    log: Path, *arguments: str, env: Mapping[str, str] | None = None, by: Sequence[str] = ()
 ) -> AsyncIterator[Program]:
     """Run it; fail if it writes a traceback.
 
@@ -78,10 +78,11 @@ async def program(
         log: where its log goes.
         arguments: of its own.
         env: variables besides ours.
+        by: the command that starts it, if it is to be started by another.
     """
     with log.open("wb") as stderr:
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "qmp_exporter", "--web.listen-address", "127.0.0.1:0"),
+            *(*by, sys.executable, "-m", "qmp_exporter", "--web.listen-address", "127.0.0.1:0"),
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,9 +155,34 @@ def monitor(container: Manifest) -> str:
 
 @pytest.fixture
 def volume() -> Iterator[Path]:
-    """A folder in place of the emptyDir; short, as paths of sockets are."""
+    """A folder in place of the emptyDir, for everybody as that is; short, as paths of sockets."""
     with tempfile.TemporaryDirectory(prefix="qmp") as name:
+        Path(name).chmod(0o777)
         yield Path(name)
+
+
+def user_of(found: Manifest, container: Manifest) -> list[str]:
+    """Return the command that starts another as a container's user; none without the right to.
+
+    Nor is there one where that user may not read this Python, as in the home of root.
+    """
+    context = {**found["spec"]["securityContext"], **container["securityContext"]}
+    user, group = context["runAsUser"], context["runAsGroup"]
+    command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
+    tried = subprocess.run([*command, sys.executable, "-c", ""], capture_output=True, check=False)
+    return command if tried.returncode == 0 else []
+
+
+def user(pid: int) -> int:
+    """Return the user that a process runs as."""
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
+def started_by(command: list[str], program: str, path: Path) -> str:
+    """Write a program that starts another by a command; return its path."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join([*command, program])} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 async def status(url: str) -> int:
@@ -169,9 +198,8 @@ async def test_acted_out(
     volume: Path,
     tmp_path: Path,
 ) -> None:
-    """The pod's exporter, with its arguments, shows the pod's QEMU, with its own, as it comes."""
-    if find_qemu() is None:
-        missing("qemu-system-x86_64 is not installed")
+    """The pod's exporter, with its user and arguments, shows the pod's QEMU, with its own."""
+    binary = find_qemu() or missing("qemu-system-x86_64 is not installed")
     found = pod(rendered(example, native))
     container = exporter(found)
     (qemu,) = (one for one in found["spec"]["containers"] if one["name"] == "qemu")
@@ -186,11 +214,16 @@ async def test_acted_out(
     # The helper chooses a port that is free.
     arguments = [inside(one) for one in container["args"] if one not in listens]
     name = qemu["args"][qemu["args"].index("-name") + 1]
-    async with program(tmp_path / "log", *arguments) as running:
+    by = user_of(found, container)
+    wrapped = started_by(user_of(found, qemu), binary, tmp_path / "qemu")
+    async with program(tmp_path / "log", *arguments, by=by) as running:
+        wanted = found["spec"]["securityContext"]["runAsUser"] if by else os.geteuid()
+        assert user(running.child.pid) == wanted
         for probe in ("livenessProbe", "readinessProbe"):
             path = container[probe]["httpGet"]["path"]
             assert await status(f"{running.url}{path}") == 200, "before there is a QEMU"
-        async with Machine(volume, name, monitor=inside(monitor(qemu))) as machine:
+        async with Machine(volume, name, monitor=inside(monitor(qemu)), binary=wrapped) as machine:
+            assert user(machine.pid) == wanted
             await running.reads(lambda page: page.value("qemu_up", vm=name) == 1)
             await machine.execute("stop")
             await running.reads(
