@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "qmp-exporter/debian")
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-MIRROR = "http://deb.debian.org/debian"
+MIRROR = Path(__file__).parents[2] / "scripts/mirror"
 
 BOOKS = (
     *("var/log/dpkg.log", "var/log/apt", "var/log/alternatives.log", "var/lib/apt", "var/cache"),
@@ -105,7 +105,8 @@ class Debian:
         shutil.rmtree(CACHE, ignore_errors=True)  # what an older package depended on
         CACHE.mkdir(parents=True, exist_ok=True)
         bootstrap = require_tool("debootstrap")
-        run(bootstrap, "--variant=minbase", f"--keyring={KEYS}", "bookworm", new, MIRROR)
+        site = run(MIRROR).split()  # without one it takes its own
+        run(bootstrap, "--variant=minbase", f"--keyring={KEYS}", "bookworm", new, *site)
         system = ("chroot", new, *_ENVIRONMENT)
         satisfy = ("apt-get", "-q", "-y", "--no-install-recommends", "satisfy", self._depends)
         run(*system, "apt-get", "-q", "update")
