@@ -149,18 +149,40 @@ def test_a_qemu_that_is_unpacked_is_named(tmp_path: Path) -> None:
     assert script(tmp_path, "11.1") == (0, f"{place}/qemu-system-x86_64\n", "")
 
 
-def test_nothing_of_the_system_is_touched(tmp_path: Path) -> None:
-    """It has folders of its own for apt, and its own lists of sources and packages."""
-    programs, calls = tmp_path / "bin", tmp_path / "calls"
+@pytest.fixture
+def apt(tmp_path: Path) -> Path:
+    """A folder of programs, whose apt-get knows the mirror in the file "mirror", and no more.
+
+    What it is asked stands in the file "calls".
+    """
+    programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "dpkg-deb").symlink_to("/bin/false")
-    (programs / "apt-get").write_text(f'#!/bin/sh\necho "$*" >>{calls}\n[ "$1" = indextargets ]\n')
+    (programs / "apt-get").write_text(
+        f'#!/bin/sh\ncd {tmp_path}\necho "$*" >>calls\n[ "$1" = indextargets ] && cat mirror\n'
+    )
     (programs / "apt-get").chmod(0o755)
-    code, out, _ = script(tmp_path, "10.0", programs=programs)
+    return programs
+
+
+def test_nothing_of_the_system_is_touched(tmp_path: Path, apt: Path) -> None:
+    """It has folders of its own for apt, and its own lists of sources and packages."""
+    (tmp_path / "mirror").write_text("http://mirror.invalid/debian\n")
+    code, out, _ = script(tmp_path, "10.0", programs=apt)
     assert (code != 0, out) == (True, "")
-    asked, update = calls.read_text().splitlines()
+    asked, update = (tmp_path / "calls").read_text().splitlines()
     assert asked.startswith("indextargets ")  # which only tells
     cache = tmp_path / ".cache/qmp-exporter/qemu"
     for setting in ("Etc::SourceList", "State", "State::Lists", "State::Status", "Cache"):
         assert f" -o Dir::{setting}={cache}/10.0." in update
     assert list(cache.iterdir()) == []
+
+
+def test_a_machine_that_has_no_mirror_of_debian(tmp_path: Path, apt: Path) -> None:
+    """It is told what to name, nothing is downloaded, and nothing half made stays."""
+    (tmp_path / "mirror").touch()
+    code, out, err = script(tmp_path, "10.0", programs=apt)
+    assert (code != 0, out) == (True, "")
+    assert "MIRROR has to name a mirror of Debian\n" in err
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+    assert list((tmp_path / ".cache/qmp-exporter/qemu").iterdir()) == []
