@@ -39,7 +39,9 @@ LINES: Final = (1 << 16, 1 << 30)
 MOST: Final = 999_999_999
 """The greatest number that can be set."""
 
-_SUN_PATH: Final = 107  # bytes of a unix socket's path: unix(7), without the closing NUL
+SUN_PATH: Final = 107
+"""Bytes of a unix socket's path, see unix(7), without the closing NUL."""
+
 _UNITS: Final = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _SIZES: Final = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -216,9 +218,9 @@ def _short(path: str) -> str:
         length = 0
     if not length or "\0" in path:
         raise ConfigError(f"found {path!r}; expected a path that a file can have")
-    if length > _SUN_PATH:
+    if length > SUN_PATH:
         raise ConfigError(
-            f"found a path of {length} bytes, {path!r}; expected at most {_SUN_PATH},"
+            f"found a path of {length} bytes, {path!r}; expected at most {SUN_PATH},"
             " which is what a unix socket can have"
         )
     return path

@@ -109,10 +109,8 @@ class Hook:
 
     def _handlers(self) -> tuple[Any, ...]:
         # Without functions for messages they come and go as bytes.
-        unary, service = (
-            self._grpc.unary_unary_rpc_method_handler,
-            self._grpc.method_handlers_generic_handler,
-        )
+        unary = self._grpc.unary_unary_rpc_method_handler
+        service = self._grpc.method_handlers_generic_handler
         define, shutdown = unary(self._on_define_domain), unary(self._on_shutdown)
         return (
             service(protocol.INFO, {"Info": unary(self._on_info)}),

@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from qmp_exporter.config.texts import SUN_PATH
 from qmp_exporter.errors import ConfigError
 
 
@@ -34,9 +35,6 @@ NAME: Final = "qmp-exporter"
 
 CONTAINER: Final = "CONTAINER_NAME"
 """``ContainerNameEnvVar`` of ``pkg/hooks/hooks.go``, v1.6.0."""
-
-LONGEST: Final = 107
-"""Bytes that fit into ``sun_path``, see unix(7)."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -80,10 +78,10 @@ def place(directory: str, name: str, container: str) -> Place:
         name,
     )
     for path in (found.hook, found.monitor_of_qemu):
-        if len(os.fsencode(path)) > LONGEST:
+        if len(os.fsencode(path)) > SUN_PATH:
             raise ConfigError(
                 f"--hook.socket-dir: found a path of {len(os.fsencode(path))} bytes, {path};"
-                f" expected at most {LONGEST}"
+                f" expected at most {SUN_PATH}"
             )
     if not Path(directory).is_dir():
         raise ConfigError(
