@@ -62,7 +62,7 @@ def problems(
     """
     files = list(files)
     known = Known(dict(found))
-    lines = list(_recorded(known, files))
+    lines = record(known, files)
     lines += chain.from_iterable(_alerting(known, one) for one in files)
     known.series["ALERTS"] = _alerts(known, files)
     for one in dashboards:
@@ -74,8 +74,9 @@ def _lines(place: str, found: Iterable[str]) -> list[str]:
     return [f"{place}: {problem}" for problem in dict.fromkeys(found)]
 
 
-def _recorded(known: Known, files: Iterable[RuleFile]) -> Iterator[str]:
-    """Say what breaks of the recording rules, and add what they record to what is known."""
+def record(known: Known, files: Iterable[RuleFile]) -> list[str]:
+    """Add what recording rules record to what is known; return what breaks of them, a line each."""
+    lines = []
     for one in files:
         for rule in one.rules:
             if "record" in rule:
@@ -85,7 +86,8 @@ def _recorded(known: Known, files: Iterable[RuleFile]) -> Iterator[str]:
                 known.series[name] = {**(labels or {}), **dict.fromkeys(rule.get("labels", ()))}
                 if reading.problems:
                     known.broken[name] = list(reading.problems)
-                yield from _lines(f'{one.file}: rule "{name}"', reading.problems)
+                lines += _lines(f'{one.file}: rule "{name}"', reading.problems)
+    return lines
 
 
 def _alerting(known: Known, one: RuleFile) -> Iterator[str]:

@@ -7,38 +7,17 @@ import re
 from itertools import chain
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
 
 import pytest
-from promql_parser import (
-    AggregateExpr,
-    BinaryExpr,
-    Call,
-    MatchOp,
-    MatrixSelector,
-    ParenExpr,
-    SubqueryExpr,
-    UnaryExpr,
-    VectorSelector,
-    parse,
-)
 
+from boards.catalog import record, rule_files
+from boards.reading import Known, Reading
+from boards.series import series
 from dashboards.alerts import ALERTS, Alert
-from dashboards.rules import RISING, recorded
-from qmp_exporter.catalog.metrics import ALL_VM_METRICS, FLEET_METRICS
 from qmp_exporter.catalog.own_metrics import OWN_METRICS
-from qmp_exporter.catalog.states import OTHER
 from qmp_exporter.config.flags import FLAGS
 
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from promql_parser import Expr
-
-
-Labels: TypeAlias = dict[str, frozenset[str]]
-"""The labels of a metric, and the values that each may have; none where they are open."""
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "docs" / "runbooks"
@@ -129,14 +108,11 @@ VIRSH: Final = table("""
 """)
 """Commands and options of virsh 9.0, by ``virsh help COMMAND``."""
 
-PROCESS: Final = ("process_resident_memory_bytes", "process_start_time_seconds")
-"""Of those that prometheus-client tells of the exporter's process."""
-
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 METRIC: Final = re.compile(r"\b(?:qemu|qmp_exporter|process|vm:qemu)_\w+(?::\w+)?")
 OF_VIRSH: Final = re.compile(r"\bvirsh ([a-z][a-z-]+)([^|;#`'\n]*)")
-OF_A_VM: Final = {"job", "instance", "vm"}
+VARIABLE: Final = re.compile(r"\$|\[\[")
 
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -226,34 +202,15 @@ def test_the_table_tells_of_all_alerts_what_is_so() -> None:
 # PromQL
 
 
-def catalog() -> dict[str, Labels]:
-    """Return the labels of every series that a page may name."""
-    vm: Labels = dict.fromkeys(OF_A_VM, frozenset())
-    own = {name: vm[name] for name in OF_A_VM - {"vm"}}
-    found: dict[str, Labels] = dict.fromkeys(("up", *PROCESS), own)
-    for metric in ALL_VM_METRICS:
-        labels = {
-            label.name: frozenset({*label.values, OTHER} if label.values else ())
-            for label in metric.labels
-        }
-        found[metric.name] = vm | labels
-        if metric.name in RISING:
-            found[recorded(metric.name)] = vm | labels
-        if metric in FLEET_METRICS.values():
-            fleet = next(name for name, of in FLEET_METRICS.items() if of is metric)
-            found[fleet] = own | labels
-    for one in OWN_METRICS:
-        names = {name: frozenset[str]() for name in one.labels}
-        if one.kind == "histogram":
-            found[f"{one.name}_bucket"] = own | names | {"le": frozenset()}
-            found[f"{one.name}_count"] = found[f"{one.name}_sum"] = own | names
-        else:
-            found[one.name] = own | names
+def known() -> Known:
+    """Return the series that a page may name: those of scrapes and those of rules."""
+    found = Known(series())
+    record(found, rule_files())
     return found
 
 
-SERIES: Final = catalog()
-NAMES: Final = SERIES.keys() | {one.name for one in OWN_METRICS}
+KNOWN: Final = known()
+NAMES: Final = KNOWN.series.keys() | {one.name for one in OWN_METRICS}
 
 
 def queries(text: str) -> list[str]:
@@ -262,57 +219,13 @@ def queries(text: str) -> list[str]:
     return [query.strip() for query in found]
 
 
-def within(expr: Expr) -> Iterator[Expr]:
-    """Yield an expression and all that it is made of."""
-    yield expr
-    parts: tuple[Expr, ...] = ()
-    if isinstance(expr, BinaryExpr):
-        parts = expr.lhs, expr.rhs
-    elif isinstance(expr, AggregateExpr):
-        parts = (expr.expr,)
-    elif isinstance(expr, Call):
-        parts = tuple(expr.args)
-    elif isinstance(expr, MatrixSelector):
-        parts = (expr.vector_selector,)
-    elif isinstance(expr, ParenExpr | SubqueryExpr | UnaryExpr):
-        parts = (expr.expr,)
-    for part in parts:
-        yield from within(part)
-
-
-def named(query: str) -> tuple[list[VectorSelector], set[str]]:
-    """Return the selectors of a query, and the labels by which it groups and matches."""
-    parts = list(within(parse(query)))
-    grouped = (part.modifier for part in parts if isinstance(part, AggregateExpr))
-    binary = (part.modifier for part in parts if isinstance(part, BinaryExpr))
-    matched = (modifier.matching for modifier in binary if modifier)
-    labels = chain.from_iterable(one.labels for one in (*grouped, *matched) if one)
-    return [part for part in parts if isinstance(part, VectorSelector)], set(labels)
-
-
-def values_of(matcher: Any) -> set[str]:
-    """Return the values that a matcher names; none where it is a real regular expression."""
-    if matcher.op in (MatchOp.Equal, MatchOp.NotEqual):
-        return {matcher.value}
-    return set(matcher.value.split("|")) if re.fullmatch(r"[\w|-]+", matcher.value) else set()
-
-
 def faults(query: str) -> list[str]:
-    """Return what a query names that there is not."""
-    selectors, grouping = named(query)
-    found = [f"{query}: no metric {one.name}" for one in selectors if one.name not in SERIES]
-    known = [one for one in selectors if one.name in SERIES]
-    for one in known:
-        labels = SERIES[str(one.name)]
-        for matcher in one.matchers.matchers:
-            allowed = labels.get(matcher.name)
-            if allowed is None:
-                found.append(f"{query}: {one.name} has no label {matcher.name}")
-            elif allowed:
-                wrong = values_of(matcher) - allowed
-                found += [f"{query}: {matcher.name} is never {value}" for value in wrong]
-    everywhere = set[str]().union(*(SERIES[str(one.name)] for one in known))
-    return found + [f"{query}: nothing has the label {name}" for name in grouping - everywhere]
+    """Return what a query names that there is not, and whether it has a variable of Grafana."""
+    reading = Reading(KNOWN)
+    if VARIABLE.search(query):
+        reading.say("it has a variable of Grafana")
+    reading.expression(query)
+    return [f"{query}: {problem}" for problem in reading.problems]
 
 
 @each_page
@@ -326,17 +239,28 @@ def test_every_query_can_be_pasted(page: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
-        ("qemu_vm_stop_total", "no metric qemu_vm_stop_total"),
-        ('rate(qemu_vm_stops_total{reason="host"}[5m])', "qemu_vm_stops_total has no label reason"),
-        ('qemu_vm_stops_total{cause=~"host|hosts"}', "cause is never hosts"),
-        ("sum by (disk) (qemu_block_io_errors_total)", "nothing has the label disk"),
-        ("qemu_up and on (vms) qemu_vm_running", "nothing has the label vms"),
-        ('qmp_exporter_targets{vm="web01"}', "qmp_exporter_targets has no label vm"),
+        ("qemu_vm_stop_total", ["no metric qemu_vm_stop_total"]),
+        (
+            'rate(qemu_vm_stops_total{reason="host"}[5m])',
+            ["qemu_vm_stops_total has no label reason"],
+        ),
+        (
+            'qemu_vm_stops_total{cause=~"host|hosts"}',
+            ['qemu_vm_stops_total: cause is never "hosts"'],
+        ),
+        ("sum by (disk) (qemu_block_io_errors_total)", ["sum by (disk): there is no label disk"]),
+        (
+            "qemu_up and on (vms) qemu_vm_running",
+            [f"{side} of and on (vms): there is no label vms" for side in ("left", "right")],
+        ),
+        ('qmp_exporter_targets{vm="web01"}', ["qmp_exporter_targets has no label vm"]),
+        ('qemu_vm_stops_total{cause="$cause"}', ["it has a variable of Grafana"]),
+        ("rate(qemu_vm_stops_total[[[__range]]])", ["it has a variable of Grafana"]),
     ],
 )
-def test_a_query_with_a_fault_is_found(query: str, wanted: str) -> None:
+def test_a_query_with_a_fault_is_found(query: str, wanted: list[str]) -> None:
     """Each kind of fault is told."""
-    assert faults(query) == [f"{query}: {wanted}"]
+    assert faults(query) == [f"{query}: {problem}" for problem in wanted]
 
 
 @each_page
