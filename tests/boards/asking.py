@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+from boards.board import boards, expression, panels, targets, title
+from boards.promql import substitute
 from boards.stack import INTERVAL
 from dashboards.rules import RISING, recorded
 from integration.prometheus import asked
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-BOARDS: Final = Path(__file__).parents[2] / "dashboards" / "grafana"
 WIDEST: Final = 90
 """Characters of an expression that are printed."""
 
@@ -52,7 +51,7 @@ class Asked:
     """A query of a dashboard.
 
     Attributes:
-        board: the dashboard, by its file.
+        board: the dashboard, by its name.
         panel: of it, or what else it belongs to.
         number: of the panel.
         expr: PromQL with variables of Grafana.
@@ -68,14 +67,14 @@ class Asked:
 
 def queries() -> Iterator[Asked]:
     """Yield the queries of all dashboards, and the series that rules record."""
-    for path in sorted(BOARDS.glob("*.json")):
-        board = json.loads(path.read_text())
-        for panel in board["panels"]:
-            for target in panel.get("targets", ()):
+    for one in boards():
+        for panel in panels(one.model):
+            for target in targets(panel):
                 instant = target.get("instant", False)
-                yield Asked(path.stem, panel["title"], panel["id"], target["expr"], instant)
-        for note in board["annotations"]["list"]:
-            yield Asked(path.stem, f"annotation {note['name']}", 0, note["expr"], instant=False)
+                yield Asked(one.name, title(panel), panel["id"], expression(target), instant)
+        for note in one.model["annotations"]["list"]:
+            what = f"annotation {note['name']}"
+            yield Asked(one.name, what, 0, expression(note), instant=False)
     for counter in RISING:
         yield Asked("rules", recorded(counter), 0, recorded(counter), instant=False)
 
@@ -87,7 +86,8 @@ def filled(expr: str, seconds: float) -> str:
         "__range": f"{seconds:.0f}s",
         **dict.fromkeys(("job", "instance", "vm"), ".+"),
     }
-    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
+    assert set(re.findall(r"\$\{?(\w+)", expr)) <= values.keys(), f"not chosen: {expr}"
+    return substitute(expr, **values)
 
 
 async def look(client: aiohttp.ClientSession, one: Asked, began: float) -> tuple[Row, Any]:

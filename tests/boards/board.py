@@ -38,6 +38,11 @@ class Board(NamedTuple):
     file: str
     model: Json
 
+    @property
+    def name(self) -> str:
+        """The name of its file, without ``.json``."""
+        return self.file.removesuffix(".json")
+
 
 class VariableQuery(NamedTuple):
     """The query of a variable.

@@ -8,7 +8,6 @@ draws what the panels show, into docs/images.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -16,7 +15,8 @@ from pathlib import Path
 from time import time
 from typing import Any, Final
 
-from boards.asking import BOARDS, WIDEST, Row, look, queries
+from boards.asking import WIDEST, Row, look, queries
+from boards.board import boards
 from boards.draw import page, picture
 from boards.stack import Alerts, alertmanager
 from boards.stage import stage
@@ -77,11 +77,7 @@ def main() -> int:
     print(told)
     if "--images" in sys.argv:
         span = tuple(shown.pop("range"))
-        pages = {
-            name: page(json.loads((BOARDS / f"{name}.json").read_text()), answers, span)
-            for name, answers in shown.items()
-            if name != "rules"
-        }
+        pages = {one.name: page(one.model, shown[one.name], span) for one in boards()}
         asyncio.run(picture(pages, IMAGES))
     return int(bool(empty))
 

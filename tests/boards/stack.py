@@ -9,22 +9,22 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import yaml
 from aiohttp import web
 
+from boards.board import PROMETHEUS
 from integration.prometheus import asked, free_port
 from support import require_tool
 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
-RULES: Final = Path(__file__).parents[2] / "dashboards" / "prometheus"
 FASTER: Final = 20
 """How many times shorter all durations of rules are here."""
 
@@ -50,7 +50,7 @@ def shorter(expr: str) -> str:
 def write_rules(directory: Path) -> list[str]:
     """Write our rules and alerts, shortened; return the names of the files."""
     written = []
-    for path in sorted(RULES.glob("*.yaml")):
+    for path in sorted(PROMETHEUS.glob("*.yaml")):
         content = yaml.safe_load(path.read_text())
         for group in content["groups"]:
             group["interval"] = f"{INTERVAL}s"
