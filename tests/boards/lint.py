@@ -12,11 +12,9 @@ import re
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-import yaml
 from grafana_foundation_sdk.models import units
 
 from boards.board import (
-    ROOT,
     data_panels,
     expression,
     fixed,
@@ -32,7 +30,7 @@ from boards.promql import RANGE, RATE_INTERVAL, Matcher, parse, selectors, subst
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from boards.board import Json
     from boards.promql import Selector
@@ -421,68 +419,3 @@ def uneditable_dashboard(board: Json) -> Iterator[Said]:
     """
     if board.get("editable") is not False:
         yield "", "", "it can be edited"
-
-
-# ---- exceptions
-
-
-EXCEPTIONS: Final = ROOT / "dashboards" / "lint.yaml"
-
-
-class Exclusion(NamedTuple):
-    """A finding that is meant to be.
-
-    Attributes:
-        rule: of the finding.
-        dashboard: of the finding.
-        panel: of the finding; empty for findings that are of no panel.
-        query: of the finding; empty for all queries of the panel.
-        reason: why.
-    """
-
-    rule: str
-    dashboard: str
-    panel: str
-    query: str
-    reason: str
-
-    def excuses(self, finding: Finding) -> bool:
-        """Tell whether the finding is meant."""
-        return self[:3] == finding[:3] and self.query in ("", finding.query)
-
-
-def exclusions(text: str) -> list[Exclusion]:
-    """Read exceptions, which are written as in the ``.lint`` file of the linter.
-
-    Source: docs/index.md, "Exclusions and Warnings", and lint/configuration.go. Unlike there, an
-    exception is of one dashboard always, of one panel unless the finding is of none, and of one
-    query by its ``refId``; there are no warnings.
-
-    Raises:
-        ValueError: something in it is unknown.
-    """
-    model = yaml.safe_load(text) or {}
-    _only(model, {"exclusions"})
-    found = []
-    for rule, entries in (model.get("exclusions") or {}).items():
-        if rule not in RULES:
-            raise ValueError(f"no rule {rule}")
-        _only(entries, {"reason", "entries"})
-        for entry in entries.get("entries") or ():
-            _only(entry, {"dashboard", "panel", "refId", "reason"})
-            reason = entry.get("reason") or entries.get("reason") or ""
-            board, panel, ref = (entry.get(name) or "" for name in ("dashboard", "panel", "refId"))
-            found.append(Exclusion(rule, board, panel, ref, reason))
-    return found
-
-
-def _only(model: Json, names: set[str]) -> None:
-    unknown = model.keys() - names
-    if unknown:
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
-
-
-def unexcused(findings: Iterable[Finding], found: Iterable[Exclusion]) -> list[Finding]:
-    """Return the findings that no exception excuses."""
-    known = list(found)
-    return [finding for finding in findings if not any(one.excuses(finding) for one in known)]
