@@ -9,15 +9,13 @@ Source: grafana/dashboard-linter, docs/index.md, docs/rules and lint/*.go.
 from __future__ import annotations
 
 import re
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-
-from grafana_foundation_sdk.models import units
 
 from boards.board import (
     data_panels,
     expression,
     fixed,
+    is_loki,
     panels,
     query,
     read_query,
@@ -27,6 +25,7 @@ from boards.board import (
     variables,
 )
 from boards.promql import RANGE, RATE_INTERVAL, Matcher, parse, selectors, substitute
+from boards.quantity import UNITS
 
 
 if TYPE_CHECKING:
@@ -57,19 +56,10 @@ class Finding(NamedTuple):
 Said: TypeAlias = tuple[str, str, str]
 """Panel, query and message of a finding."""
 
+Check: TypeAlias = "Callable[[Json], Iterator[Said]]"
+
 RULES: Final[dict[str, Callable[[Json], Iterator[Finding]]]] = {}
 """All rules, by name."""
-
-UNITS: Final = frozenset(
-    unit for name, unit in vars(units).items() if not name.startswith("_") and isinstance(unit, str)
-) - {
-    # Of Grafana, and not yet of the linter.
-    *("sishort", "candela", "acres", "hectares"),
-    *("currencyTRY", "currencyMYR", "currencyXPF", "currencyBGN", "currencyPYG", "currencyUYU"),
-    *("currencyILS", "mwatth", "mohm", "rotkhz", "rotmhz", "rotghz"),
-    *("eps", "recps", "rowsps", "reqpm", "epm", "recpm", "rowspm"),
-}
-"""Grafana's units, as far as the linter knows them."""
 
 WITH_UNITS: Final = frozenset(
     {
@@ -79,23 +69,18 @@ WITH_UNITS: Final = frozenset(
     }
 )
 RATES: Final = frozenset({"rate", "irate", "increase"})
-LOKI: Final = "loki"
 QUERY_FUNCTIONS: Final = frozenset({"label_names", "label_values", "metrics", "query_result"})
 
 
-def _rule(
-    name: str,
-) -> Callable[[Callable[[Json], Iterator[Said]]], Callable[[Json], Iterator[Finding]]]:
+def _rule(name: str) -> Callable[[Check], Check]:
     """Make a rule of what says panel, query and message."""
 
-    def take(said: Callable[[Json], Iterator[Said]]) -> Callable[[Json], Iterator[Finding]]:
-        @wraps(said)
+    def take(check: Check) -> Check:
         def found(board: Json) -> Iterator[Finding]:
-            for panel, ref, message in said(board):
-                yield Finding(name, board.get("title", ""), panel, ref, message)
+            return (Finding(name, board.get("title", ""), *said) for said in check(board))
 
         RULES[name] = found
-        return found
+        return check
 
     return take
 
@@ -119,12 +104,9 @@ def template_datasource(board: Json) -> Iterator[Said]:
             yield "", "", f"the data source is of type {query(variable)!r}, not 'prometheus'"
         if variable.get("name") != "datasource":
             yield "", "", f"the data source is named {variable.get('name')!r}, not 'datasource'"
-        if variable.get("label") != "Data source":
-            yield (
-                "",
-                "",
-                f"the data source is labelled {variable.get('label')!r}, not 'Data source'",
-            )
+        label = variable.get("label")
+        if label != "Data source":
+            yield "", "", f"the data source is labelled {label!r}, not 'Data source'"
 
 
 def _template(board: Json, name: str) -> Iterator[Said]:
@@ -282,12 +264,6 @@ def panel_no_targets(board: Json) -> Iterator[Said]:
 
 def _ref(target: Json) -> str:
     return target.get("refId") or ""
-
-
-def is_loki(board: Json, panel: Json, target: Json) -> bool:
-    """Tell whether a query is for Loki."""
-    chosen = any(query(variable) == LOKI for variable in variables(board, "datasource")[:1])
-    return chosen or LOKI in (source(panel)[0], source(target)[0])
 
 
 def _promql(board: Json) -> Iterator[tuple[Json, Json, str]]:

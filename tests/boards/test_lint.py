@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from boards import lint
-from boards.board import boards, expression, panels, targets
+from boards.board import boards, expression, is_loki, panels, targets
 from boards.exclusions import EXCEPTIONS, exclusions, unexcused
 from boards.promql import substitute
 from support import require_tool
@@ -112,7 +112,7 @@ def test_target_logql(board: Board) -> None:
     """There are no queries of Loki."""
     keeps(board, "target-logql-rule")
     asked = [(panel, target) for panel in panels(board.model) for target in targets(panel)]
-    assert not any(lint.is_loki(board.model, *one) for one in asked)
+    assert not any(is_loki(board.model, *one) for one in asked)
 
 
 def test_target_logql_auto(board: Board) -> None:
