@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from benchmarks.processes import beside
 from benchmarks.report import Report
 
 
-GROUPS: Final = ("ingest", "real", "scrape", "fleet", "startup", "otel")
+GROUPS: Final = ("ingest", "real", "scrape", "fleet", "startup", "otel", "libvirt")
 ROUNDS: Final = 5
 RESULTS: Final = Path(__file__).parent / "results"
 
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="small sizes, to try it out")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the report")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     os.sched_setaffinity(0, {beside()})  # it asks and reads, and is not measured
     now, began = datetime.now(UTC), time.monotonic()
     results = []

@@ -29,7 +29,7 @@ SCRAPE: Final = 60.0
 STALLED: Final = 30.0
 """Seconds after which what has not changed is taken not to change any more."""
 
-NAP: Final = 0.005
+NAP: Final = 0.002
 """Seconds between two looks."""
 
 BUFFER: Final = 1 << 20
@@ -90,6 +90,29 @@ def get(port: int, path: str = "/metrics", *, packed: bool = False) -> Answer:
     if head.split(b" ", 2)[1:2] != [b"200"]:
         raise BenchError(f"{path}: found {head.splitlines()[:1]}, expected 200")
     return Answer(took, head, body)
+
+
+def free() -> int:
+    """Return a port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port: int = door.getsockname()[1]
+        return port
+
+
+def first(port: int) -> Answer:
+    """Return the first answer of somebody who is starting.
+
+    Raises:
+        OSError: nobody listens in time.
+    """
+    ends = time.monotonic() + START
+    while True:
+        try:
+            return get(port)
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(NAP)
 
 
 class Exporter:

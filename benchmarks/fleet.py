@@ -41,6 +41,9 @@ TALK: Final = 1.0
 FAIRNESS: Final = 20
 """Seconds of each, without and beside a storm."""
 
+EACH: Final = 1.0
+"""Seconds between two scrapes meanwhile."""
+
 PIECE: Final = 1_000_000
 """Events after which memory is looked at first."""
 
@@ -178,9 +181,11 @@ async def delays(subject: Subject, fleet: Vms, seconds: float) -> float:
     """Return p99 of the seconds from sent to applied, of events of all quiet VMs."""
     await subject.delays()
     fleet.talk(fleet.number, TALK, seconds)
-    for _ in range(int(seconds)):
-        await asyncio.sleep(1)
-        await subject.scrape()
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        await asyncio.sleep(EACH)
+        async with subject.client.get("/metrics") as response:
+            await response.read()
     sent = fleet.talked()
     await asyncio.sleep(SETTLED)
     found = await subject.delays()

@@ -48,6 +48,13 @@ def beside() -> int:
     return CORES[1]
 
 
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU time of a process so far, of all its threads."""
+    # What is in brackets may hold anything, so the fields are counted from its end.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 class Child:
     """A process that was started.
 
@@ -105,9 +112,7 @@ class Child:
 
     def cpu(self) -> float:
         """Seconds of CPU time so far, of all its threads."""
-        # What is in brackets may hold anything, so the fields are counted from its end.
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu(self.pid)
 
     def resident(self) -> int:
         """Bytes in memory."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.exporter import START, get
+from benchmarks.exporter import START, first, free, get
 from benchmarks.processes import MEBI, BenchError, child, measured
 from benchmarks.report import Bar, Result, Row, Table
 from benchmarks.vms import vms
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.bench import Bench
-    from benchmarks.exporter import Answer
     from benchmarks.vms import Vms
 
 
@@ -48,7 +46,7 @@ def sidecar(place: Path, fleet: Vms, values: Values) -> None:
     words = (*command, "--web.listen-address", f"127.0.0.1:{port}")
     began = time.monotonic()
     with child(*words, log=place / "exporter.log", core=measured(), speaks=False) as process:
-        answer = first(port, began)
+        answer = first(port)
         values[FIRST].append(time.monotonic() - began)
         while answer.total("qemu_up") != 1:
             if time.monotonic() > began + START:
@@ -66,24 +64,6 @@ def sidecar(place: Path, fleet: Vms, values: Values) -> None:
         while process.running:
             time.sleep(NAP)
     values[HELP].append(time.monotonic() - began)
-
-
-def free() -> int:
-    """Return a port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port: int = door.getsockname()[1]
-        return port
-
-
-def first(port: int, began: float) -> Answer:
-    """Return the first answer."""
-    while True:
-        try:
-            return get(port)
-        except OSError:
-            if time.monotonic() > began + START:
-                raise
-            time.sleep(NAP)
 
 
 def run(bench: Bench) -> Result:
