@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,8 +16,8 @@ from typing import Final
 
 from benchmarks.bench import Bench
 from benchmarks.machine import describe, short
-from benchmarks.processes import beside
-from benchmarks.report import Report
+from benchmarks.processes import BenchError, beside
+from benchmarks.report import Report, Result
 
 
 GROUPS: Final = ("ingest", "real", "scrape", "fleet", "startup", "otel", "libvirt")
@@ -25,22 +26,28 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 
 def main() -> int:
-    """Measure, and write the report; return 1 if a bar does not hold."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("group", nargs="*", choices=[*GROUPS, []], help="by default, all")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each row")
+    """Measure, and write the report; return 1 if a group failed, or a bar does not hold."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure qmp-exporter beside others, and write a report.",
+        epilog=f"Groups: {', '.join(GROUPS)}.",
+    )
+    parser.add_argument("group", nargs="*", help="what to measure; by default, everything")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each row: {ROUNDS}")
     parser.add_argument("--small", action="store_true", help="small sizes, to try it out")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the report")
     given = parser.parse_args()
+    for group in given.group:
+        if group not in GROUPS:
+            parser.error(f"group: found {group}, expected {', '.join(GROUPS)}")
+    if given.rounds < 1:
+        parser.error(f"--rounds: found {given.rounds}, expected at least 1")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     os.sched_setaffinity(0, {beside()})  # it asks and reads, and is not measured
     now, began = datetime.now(UTC), time.monotonic()
-    results = []
     with tempfile.TemporaryDirectory(prefix="bench") as place:
         bench = Bench(given.rounds, given.small, Path(place))
-        for group in given.group or GROUPS:
-            print(f"{time.monotonic() - began:6.0f} s  {group}", file=sys.stderr, flush=True)
-            results.append(importlib.import_module(f"benchmarks.{group}").run(bench))
+        results = [measured(group, bench, began) for group in given.group or GROUPS]
     report = Report(
         began=now.isoformat(timespec="minutes"),
         took=time.monotonic() - began,
@@ -50,11 +57,22 @@ def main() -> int:
         results=tuple(results),
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    stem = given.out / f"{now:%Y-%m-%d}-{short()}"
+    stem = given.out / "-".join((f"{now:%Y-%m-%d-%H%M}", *given.group, short()))
     stem.with_suffix(".md").write_text(report.markdown())
     stem.with_suffix(".json").write_text(report.json())
     print(report.markdown(), end="")
-    return int(not all(bar.holds for result in results for bar in result.bars))
+    return int(not report.holds)
+
+
+def measured(group: str, bench: Bench, began: float) -> Result:
+    """Measure a group; what was measured before it is kept if it fails."""
+    print(f"{time.monotonic() - began:6.0f} s  {group}", file=sys.stderr, flush=True)
+    try:
+        found: Result = importlib.import_module(f"benchmarks.{group}").run(bench)
+    except (BenchError, OSError, subprocess.SubprocessError) as error:
+        print(f"{group} failed: {error}", file=sys.stderr, flush=True)
+        return Result(group, (), failed=str(error))
+    return found
 
 
 if __name__ == "__main__":

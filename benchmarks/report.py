@@ -103,12 +103,14 @@ class Result:
         tables: of it.
         bars: that it measures.
         skipped: what was not measured, and why.
+        failed: why it found nothing; empty if it did.
     """
 
     group: str
     tables: tuple[Table, ...]
     bars: tuple[Bar, ...] = ()
     skipped: tuple[str, ...] = ()
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,23 @@ class Report:
     machine: Mapping[str, str]
     results: tuple[Result, ...]
 
+    @property
+    def holds(self) -> bool:
+        """Whether no group failed and every bar holds."""
+        return not any(
+            result.failed or not all(bar.holds for bar in result.bars) for result in self.results
+        )
+
     def json(self) -> str:
-        """Everything, as JSON."""
+        """Everything, as JSON; each row with how many times better ours is, in each round."""
         found = asdict(self)
         for result, as_dict in zip(self.results, found["results"], strict=True):
             for bar, entry in zip(result.bars, as_dict["bars"], strict=True):
                 entry["holds"] = bar.holds
+            for table, shown in zip(result.tables, as_dict["tables"], strict=True):
+                for row, entry in zip(table.rows, shown["rows"], strict=True):
+                    if table.ours:
+                        entry["ours_is_better"] = table.ratios(row)
         return json.dumps(found, indent=1) + "\n"
 
     def markdown(self) -> str:
@@ -159,6 +172,7 @@ class Report:
         for result in self.results:
             lines += ["", f"## {result.group}"]
             lines += [f"\nSkipped: {why}" for why in result.skipped]
+            lines += ["", "**Failed:**", "", "```", result.failed, "```"] if result.failed else []
             for table in result.tables:
                 lines += _table(table)
         return "\n".join(lines) + "\n"
