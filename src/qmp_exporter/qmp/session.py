@@ -48,6 +48,14 @@ class Observer:
         """Take note of a line that is not the event that it claims to be."""
         raise NotImplementedError
 
+    def again(self, lines: list[bytes], start: int, end: int) -> int:  # noqa: ARG002 - it may
+        """Take lines without their being decoded, from ``start`` to ``end`` at most.
+
+        Returns:
+            Where the first is that is to be decoded.
+        """
+        return start
+
 
 class Session:
     """The watch over one monitor.
@@ -153,7 +161,7 @@ class Session:
         identity = connection.identity or await connection.identify()
         self._counted_at = monotonic()  # what is read now counts failures, too
         self._link(TargetState.CONNECTED, identity=identity, dialled=connection.begun)
-        connection.follow(self._on_event, self._on_reply)
+        connection.follow(self._on_event, self._on_reply, self._observer.again)
         for command in STATE:
             await self._execute(connection, command)
         if self._may_turn_events_on():

@@ -20,7 +20,7 @@ from qmp_exporter.catalog.metrics import (
 from qmp_exporter.catalog.spec import Counter
 from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
-from qmp_exporter.sinks import NOBODY
+from qmp_exporter.sinks import NOBODY, Recount
 from qmp_exporter.sinks.counting import Plan, plan, presets
 from qmp_exporter.sinks.reading import about, samples, text, ticks
 from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
@@ -157,6 +157,34 @@ class MetricsSink:
             self._preset(series, own=False)
         self._enqueue(series)
 
+    def again(self, vm: str, event: Event) -> Recount | None:
+        """Return how to raise the rows of an event; none if they share theirs with others."""
+        series = self._series[vm]
+        counted: list[tuple[int, Values, int]] = [(_EVENTS_INDEX, (event.spec.name,), 1)]
+        for index, how in _BY_EVENT.get(event.spec.name, ()):
+            if how.when is None or how.when(event.data):
+                amount = 1 if how.amount is None else how.amount(event.data)
+                counted.append((index, how.values(event.data, series.vm), amount))
+        raised: list[tuple[Table, Row, int]] = []
+        for index, values, amount in counted:
+            table = series.tables[index]
+            if table is None or values not in table.rows:
+                return None
+            raised.append((table, table.rows[values], amount))
+            fleet = self._fleet.get(table.metric)
+            if fleet is not None:
+                raised.append((fleet, fleet.rows[values], amount))
+
+        def count(times: list[float]) -> None:
+            number = len(times)
+            for table, row, amount in raised:
+                row.value += number * amount
+                table.stale = True
+            series.happened(max(times))
+            self._enqueue(series)
+
+        return Recount(count)
+
     def decode_error(self, vm: str, event: str) -> None:
         """Count a line that is not the event that it claims to be."""
         series = self._series[vm]
@@ -242,9 +270,7 @@ class MetricsSink:
     # ---- counting, on the event loop
 
     def _count_event(self, series: Series, event: Event, exemplar: Exemplar | None) -> None:
-        if series.last_event is None or event.time > series.last_event:
-            series.last_event = event.time
-            series.changed = True
+        series.happened(event.time)
         name = event.spec.name
         self._bump(series, _EVENTS_INDEX, (name,), 1, exemplar)
         for index, counter in _BY_EVENT.get(name, ()):

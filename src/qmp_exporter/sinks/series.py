@@ -149,6 +149,12 @@ class Series:
         self.heads: dict[tuple[str, Values], str] = {}
         self.floor: dict[tuple[str, Values], float] = {}
 
+    def happened(self, time: float) -> None:
+        """Remember the newest event, by its Unix seconds."""
+        if self.last_event is None or time > self.last_event:
+            self.last_event = time
+            self.changed = True
+
     def lines(
         self, metric: str, labels: tuple[str, ...], rows: Iterable[tuple[Values, float]]
     ) -> str:
