@@ -114,6 +114,12 @@ def source(found: Json) -> tuple[str, str]:
     return ("", what) if isinstance(what, str) else (what.get("type") or "", what.get("uid") or "")
 
 
+def is_loki(board: Json, panel: Json, target: Json) -> bool:
+    """Tell whether a query of a panel is for Loki."""
+    chosen = any(query(variable) == "loki" for variable in variables(board, "datasource")[:1])
+    return chosen or "loki" in (source(panel)[0], source(target)[0])
+
+
 def query(variable: Json) -> str:
     """Return the text of the query of a variable, however Grafana wrote it down."""
     found = variable.get("query") or ""

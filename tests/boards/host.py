@@ -7,12 +7,11 @@ the end, in the state in which they were left.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from errno import EIO, ENOSPC, EPIPE
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from e2e.lab.generation import binary, version_of
 from e2e.lab.memory import eject_in_vain
@@ -24,8 +23,12 @@ from qmp_exporter.demo import Machine, devices, disks, operations, rfb
 
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+
+T = TypeVar("T")
 
 WRITTEN: Final = 0x100000, 0x800000
 """Where a guest that migrates writes, and how many bytes."""
@@ -38,28 +41,36 @@ class Host:
         directory: where the monitors are, as ``NAME.qmp``.
 
     Attributes:
-        machines: by name.
         began: set when all machines are watched, and faults may happen.
         stack: what is to end at the end.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.machines: dict[str, Machine] = {}
         self.began = asyncio.Event()
         self.stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._starting = 0  # monitors that are not there yet
 
     async def machine(self, name: str, *args: str) -> Machine:
         """Start a machine that stays until the end; return it when faults may happen."""
-        made = await self.stack.enter_async_context(Machine(self.directory, name, *args))
-        self.machines[name] = made
-        await self.began.wait()
-        return made
+        return await self.up(Machine(self.directory, name, *args))
 
-    def start(self) -> None:
-        """Start all machines."""
+    async def up(self, monitored: AbstractAsyncContextManager[T]) -> T:
+        """Keep what has a monitor until the end; return what it is when faults may happen."""
+        self._starting += 1
+        entered = await self.stack.enter_async_context(monitored)
+        self._starting -= 1
+        await self.began.wait()
+        return entered
+
+    async def start(self) -> None:
+        """Start all machines; return when all monitors are there."""
         self._tasks = [asyncio.create_task(fault(self)) for fault in FAULTS]
+        await asyncio.sleep(0)  # each begins with its machines
+        while self._starting:
+            self.check()
+            await asyncio.sleep(0.1)
 
     def check(self) -> None:
         """Fail if something that was to happen did not."""
@@ -72,9 +83,6 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for machine in self.machines.values():
-            if machine.running:
-                os.kill(machine.pid, signal.SIGCONT)
         await self.stack.aclose()
 
 
@@ -288,19 +296,22 @@ async def crash(host: Host) -> None:
 async def frozen(host: Host) -> None:
     """QEMU stands still, and so does its monitor."""
     machine = await host.machine("hung01")
-    os.kill(machine.pid, signal.SIGSTOP)
+    machine.signal(signal.SIGSTOP)
 
 
 async def taken(host: Host) -> None:
     """Another client has the monitor, since before the exporter came."""
-    async with Machine(host.directory, "taken01") as machine:
-        host.machines["taken01"] = machine
+    await host.up(with_client(Machine(host.directory, "taken01")))
+
+
+@asynccontextmanager
+async def with_client(machine: Machine) -> AsyncIterator[None]:
+    """Run a machine whose monitor is taken."""
+    async with machine:
         reader, writer = await asyncio.open_unix_connection(machine.monitor)
-        await reader.readline()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            writer.close()
+        with closing(writer):
+            await reader.readline()
+            yield
 
 
 async def not_qmp(host: Host) -> None:
@@ -331,10 +342,7 @@ async def liar(host: Host) -> None:
 
 async def fake(host: Host, name: str) -> FakeMonitor:
     """Start a monitor that is none of QEMU; return it when faults may happen."""
-    monitor = FakeMonitor(host.directory / f"{name}.qmp", name=name)
-    await host.stack.enter_async_context(monitor)
-    await host.began.wait()
-    return monitor
+    return await host.up(FakeMonitor(host.directory / f"{name}.qmp", name=name))
 
 
 FAULTS: Final[tuple[Any, ...]] = (

@@ -9,17 +9,13 @@ Source: grafana/dashboard-linter, docs/index.md, docs/rules and lint/*.go.
 from __future__ import annotations
 
 import re
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-import yaml
-from grafana_foundation_sdk.models import units
-
 from boards.board import (
-    ROOT,
     data_panels,
     expression,
     fixed,
+    is_loki,
     panels,
     query,
     read_query,
@@ -29,10 +25,11 @@ from boards.board import (
     variables,
 )
 from boards.promql import RANGE, RATE_INTERVAL, Matcher, parse, selectors, substitute
+from boards.quantity import UNITS
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from boards.board import Json
     from boards.promql import Selector
@@ -59,19 +56,10 @@ class Finding(NamedTuple):
 Said: TypeAlias = tuple[str, str, str]
 """Panel, query and message of a finding."""
 
+Check: TypeAlias = "Callable[[Json], Iterator[Said]]"
+
 RULES: Final[dict[str, Callable[[Json], Iterator[Finding]]]] = {}
 """All rules, by name."""
-
-UNITS: Final = frozenset(
-    unit for name, unit in vars(units).items() if not name.startswith("_") and isinstance(unit, str)
-) - {
-    # Of Grafana, and not yet of the linter.
-    *("sishort", "candela", "acres", "hectares"),
-    *("currencyTRY", "currencyMYR", "currencyXPF", "currencyBGN", "currencyPYG", "currencyUYU"),
-    *("currencyILS", "mwatth", "mohm", "rotkhz", "rotmhz", "rotghz"),
-    *("eps", "recps", "rowsps", "reqpm", "epm", "recpm", "rowspm"),
-}
-"""Grafana's units, as far as the linter knows them."""
 
 WITH_UNITS: Final = frozenset(
     {
@@ -81,23 +69,18 @@ WITH_UNITS: Final = frozenset(
     }
 )
 RATES: Final = frozenset({"rate", "irate", "increase"})
-LOKI: Final = "loki"
 QUERY_FUNCTIONS: Final = frozenset({"label_names", "label_values", "metrics", "query_result"})
 
 
-def _rule(
-    name: str,
-) -> Callable[[Callable[[Json], Iterator[Said]]], Callable[[Json], Iterator[Finding]]]:
+def _rule(name: str) -> Callable[[Check], Check]:
     """Make a rule of what says panel, query and message."""
 
-    def take(said: Callable[[Json], Iterator[Said]]) -> Callable[[Json], Iterator[Finding]]:
-        @wraps(said)
+    def take(check: Check) -> Check:
         def found(board: Json) -> Iterator[Finding]:
-            for panel, ref, message in said(board):
-                yield Finding(name, board.get("title", ""), panel, ref, message)
+            return (Finding(name, board.get("title", ""), *said) for said in check(board))
 
         RULES[name] = found
-        return found
+        return check
 
     return take
 
@@ -121,12 +104,9 @@ def template_datasource(board: Json) -> Iterator[Said]:
             yield "", "", f"the data source is of type {query(variable)!r}, not 'prometheus'"
         if variable.get("name") != "datasource":
             yield "", "", f"the data source is named {variable.get('name')!r}, not 'datasource'"
-        if variable.get("label") != "Data source":
-            yield (
-                "",
-                "",
-                f"the data source is labelled {variable.get('label')!r}, not 'Data source'",
-            )
+        label = variable.get("label")
+        if label != "Data source":
+            yield "", "", f"the data source is labelled {label!r}, not 'Data source'"
 
 
 def _template(board: Json, name: str) -> Iterator[Said]:
@@ -286,12 +266,6 @@ def _ref(target: Json) -> str:
     return target.get("refId") or ""
 
 
-def is_loki(board: Json, panel: Json, target: Json) -> bool:
-    """Tell whether a query is for Loki."""
-    chosen = any(query(variable) == LOKI for variable in variables(board, "datasource")[:1])
-    return chosen or LOKI in (source(panel)[0], source(target)[0])
-
-
 def _promql(board: Json) -> Iterator[tuple[Json, Json, str]]:
     """Yield panel, query and its expression with the variables that have a value, if PromQL."""
     values = fixed(board)
@@ -421,68 +395,3 @@ def uneditable_dashboard(board: Json) -> Iterator[Said]:
     """
     if board.get("editable") is not False:
         yield "", "", "it can be edited"
-
-
-# ---- exceptions
-
-
-EXCEPTIONS: Final = ROOT / "dashboards" / "lint.yaml"
-
-
-class Exclusion(NamedTuple):
-    """A finding that is meant to be.
-
-    Attributes:
-        rule: of the finding.
-        dashboard: of the finding.
-        panel: of the finding; empty for findings that are of no panel.
-        query: of the finding; empty for all queries of the panel.
-        reason: why.
-    """
-
-    rule: str
-    dashboard: str
-    panel: str
-    query: str
-    reason: str
-
-    def excuses(self, finding: Finding) -> bool:
-        """Tell whether the finding is meant."""
-        return self[:3] == finding[:3] and self.query in ("", finding.query)
-
-
-def exclusions(text: str) -> list[Exclusion]:
-    """Read exceptions, which are written as in the ``.lint`` file of the linter.
-
-    Source: docs/index.md, "Exclusions and Warnings", and lint/configuration.go. Unlike there, an
-    exception is of one dashboard always, of one panel unless the finding is of none, and of one
-    query by its ``refId``; there are no warnings.
-
-    Raises:
-        ValueError: something in it is unknown.
-    """
-    model = yaml.safe_load(text) or {}
-    _only(model, {"exclusions"})
-    found = []
-    for rule, entries in (model.get("exclusions") or {}).items():
-        if rule not in RULES:
-            raise ValueError(f"no rule {rule}")
-        _only(entries, {"reason", "entries"})
-        for entry in entries.get("entries") or ():
-            _only(entry, {"dashboard", "panel", "refId", "reason"})
-            reason = entry.get("reason") or entries.get("reason") or ""
-            board, panel, ref = (entry.get(name) or "" for name in ("dashboard", "panel", "refId"))
-            found.append(Exclusion(rule, board, panel, ref, reason))
-    return found
-
-
-def _only(model: Json, names: set[str]) -> None:
-    unknown = model.keys() - names
-    if unknown:
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
-
-
-def unexcused(findings: Iterable[Finding], found: Iterable[Exclusion]) -> list[Finding]:
-    """Return the findings that no exception excuses."""
-    known = list(found)
-    return [finding for finding in findings if not any(one.excuses(finding) for one in known)]

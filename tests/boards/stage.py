@@ -55,8 +55,7 @@ async def stage(directory: Path, alertmanager_port: int | None = None) -> AsyncI
     place.mkdir()
     host = Host(place)
     try:
-        host.start()
-        await machines_started(host)
+        await host.start()
         async with exporters(directory, host) as (good, bad):
             targets = [one.url.removeprefix("http://") for one in (good, bad)]
             async with prometheus(directory, targets, alertmanager_port) as client:
@@ -123,12 +122,3 @@ async def scraped(client: aiohttp.ClientSession) -> bool:
     expr = f"count_over_time(qemu_up[9s]) > {9 // INTERVAL - 3}"
     data = await asked(client, "query", query=expr)
     return bool(data and data["result"])
-
-
-async def machines_started(host: Host) -> None:
-    """Wait until all monitors are there."""
-    seen = -1
-    while seen != len(host.machines) or not seen:
-        seen = len(host.machines)
-        host.check()
-        await asyncio.sleep(1)

@@ -5,32 +5,29 @@ from __future__ import annotations
 import re
 import subprocess
 from itertools import chain
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import yaml
 
+from boards.board import PROMETHEUS, ROOT
+from boards.catalog import rule_files
 from support import require_tool
 
 
-ROOT: Final = Path(__file__).parents[2]
-PROMETHEUS: Final = ROOT / "dashboards" / "prometheus"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 FILES: Final = sorted((PROMETHEUS / "tests").glob("*.yaml"))
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 RECORDED: Final = re.compile(r"\bvm:\w+:\w+")
 
-
-def rules(name: str) -> list[dict[str, Any]]:
-    """The rules of all groups of a file."""
-    groups = yaml.safe_load((PROMETHEUS / name).read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
-
-
-RULES: Final = {rule["record"]: rule for rule in rules("rules.yaml")}
-ALERTS: Final = {rule["alert"]: rule for rule in rules("alerts.yaml")}
+BY_FILE: Final = dict(rule_files())
+RULES: Final = {rule["record"]: rule for rule in BY_FILE["rules.yaml"]}
+ALERTS: Final = {rule["alert"]: rule for rule in BY_FILE["alerts.yaml"]}
 TESTS: Final = [test for file in FILES for test in yaml.safe_load(file.read_text())["tests"]]
 
 each_alert = pytest.mark.parametrize("alert", ALERTS)
@@ -119,7 +116,7 @@ def test_an_alert_has_a_runbook_of_its_own(alert: str) -> None:
 
 def test_the_names_of_alerts_are_alike_and_tell_them_apart() -> None:
     """They are in CamelCase, begin with Qemu or Qmp, and each is there once."""
-    names = [rule["alert"] for rule in rules("alerts.yaml")]
+    names = [rule["alert"] for rule in BY_FILE["alerts.yaml"]]
     assert [name for name in names if not re.fullmatch(r"(Qemu|Qmp)([A-Z][a-z]+)+", name)] == []
     assert len(set(names)) == len(names)
 
@@ -133,7 +130,7 @@ def test_every_recorded_series_is_named_by_an_alert_and_the_other_way_round() ->
     """No rule is there for nothing, and no alert waits for a series that nobody records."""
     named = chain.from_iterable(RECORDED.findall(rule["expr"]) for rule in ALERTS.values())
     assert set(named) == set(RULES)
-    assert len(RULES) == len(rules("rules.yaml"))
+    assert len(RULES) == len(BY_FILE["rules.yaml"])
 
 
 def test_every_recording_rule_is_seen_to_record() -> None:

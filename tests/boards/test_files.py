@@ -10,6 +10,7 @@ import _gojsonnet
 import pytest
 import yaml
 
+from boards.board import GRAFANA, PROMETHEUS, ROOT, boards
 from dashboards import build, states
 from dashboards.alerts import ALERTS
 from qmp_exporter.catalog.states import IO_STATUSES, MIGRATION_STATUSES, RUN_STATES, TargetState
@@ -17,13 +18,8 @@ from qmp_exporter.catalog.states import IO_STATUSES, MIGRATION_STATUSES, RUN_STA
 
 DASHBOARDS = Path(build.__file__).parent
 NAMES = ("exporter", "fleet", "migrations", "storage", "vm")
-SETUP = DASHBOARDS.parent / "deploy" / "otel"
-
-
-def read(name: str) -> dict[str, Any]:
-    """Return a dashboard."""
-    found: dict[str, Any] = json.loads((DASHBOARDS / "grafana" / f"{name}.json").read_text())
-    return found
+BOARDS = {one.name: one.model for one in boards()}
+SETUP = ROOT / "deploy" / "otel"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +33,7 @@ def test_current(path: Path, text: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_who_it_is(name: str) -> None:
     """Links and provisioning rely on the uid, which never changes; Grafana numbers it itself."""
-    found = read(name)
+    found = BOARDS[name]
     assert found["uid"] == f"qmp-{name}"
     assert "id" not in found
     assert "version" not in found
@@ -48,7 +44,7 @@ def test_who_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_say_none(name: str) -> None:
     """A panel that has nothing to show says so, and is not mistaken for one that is broken."""
-    for panel in read(name)["panels"]:
+    for panel in BOARDS[name]["panels"]:
         if panel["type"] != "row":
             expected = "0" if panel["type"] == "stat" else "none"
             assert panel["fieldConfig"]["defaults"]["noValue"] == expected, panel["title"]
@@ -57,7 +53,7 @@ def test_panels_say_none(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_have_a_place(name: str) -> None:
     """Panels are numbered, and none lies on another or outside the 24 columns."""
-    panels = read(name)["panels"]
+    panels = BOARDS[name]["panels"]
     assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
     taken: set[tuple[int, int]] = set()
     for panel in panels:
@@ -75,7 +71,7 @@ def test_panels_have_a_place(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_others_are_a_click_away(name: str) -> None:
     """All dashboards link to one another, and keep the time and what was chosen."""
-    found = read(name)
+    found = BOARDS[name]
     (link,) = found["links"]
     assert link["tags"] == found["tags"] == ["qmp-exporter"]
     assert (link["type"], link["keepTime"], link["includeVars"]) == ("dashboards", True, True)
@@ -85,11 +81,11 @@ def test_the_others_are_a_click_away(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_links_to_the_vm(name: str) -> None:
     """A link to a VM names the dashboard, and sets the variables that it has."""
-    known = {variable["name"] for variable in read("vm")["templating"]["list"]}
-    for panel in read(name)["panels"]:
+    known = {variable["name"] for variable in BOARDS["vm"]["templating"]["list"]}
+    for panel in BOARDS[name]["panels"]:
         for link in panel.get("fieldConfig", {}).get("defaults", {}).get("links", ()):
             path, _, query = link["url"].partition("?")
-            assert path == f"/d/{read('vm')['uid']}"
+            assert path == f"/d/{BOARDS['vm']['uid']}"
             for part in query.split("&"):
                 if part.startswith("var-"):
                     assert part.partition("=")[0].removeprefix("var-") in known
@@ -104,14 +100,14 @@ def test_links_to_the_vm(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_annotations(name: str) -> None:
     """Panics, watchdogs, resets and migrations are marked on every dashboard."""
-    found = [note["name"] for note in read(name)["annotations"]["list"]]
+    found = [note["name"] for note in BOARDS[name]["annotations"]["list"]]
     assert found == ["Panics", "Watchdogs", "Resets", "Migrations"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_lead_to_traces(name: str) -> None:
     """Graphs of how often something happened ask for exemplars, others do not."""
-    for panel in read(name)["panels"]:
+    for panel in BOARDS[name]["panels"]:
         bars = panel.get("fieldConfig", {}).get("defaults", {}).get("custom", {}).get("drawStyle")
         for target in panel.get("targets", ()):
             assert target.get("exemplar", False) == (bars == "bars"), panel["title"]
@@ -149,20 +145,19 @@ def test_mixin() -> None:
     wanted = ", ".join(f"{field}: all.{field}" for field in fields)
     code = f"local all = {other} + (import 'mixin.libsonnet'); {{{wanted}}}"
     found = json.loads(_gojsonnet.evaluate_snippet(str(DASHBOARDS / "x.jsonnet"), code))
-    assert found["grafanaDashboards"] == {f"qmp-{name}.json": read(name) for name in NAMES}
-    prometheus = DASHBOARDS / "prometheus"
-    alerts = yaml.safe_load((prometheus / "alerts.yaml").read_text())
+    assert found["grafanaDashboards"] == {f"qmp-{name}.json": BOARDS[name] for name in NAMES}
+    alerts = yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text())
     assert found["prometheusAlerts"]["groups"] == [{"name": "other"}, *alerts["groups"]]
-    assert found["prometheusRules"] == yaml.safe_load((prometheus / "rules.yaml").read_text())
+    assert found["prometheusRules"] == yaml.safe_load((PROMETHEUS / "rules.yaml").read_text())
 
 
 def test_readme() -> None:
     """The README counts the alerts, and shows a picture of each dashboard or names it."""
-    text = (DASHBOARDS.parent / "README.md").read_text() + (DASHBOARDS / "README.md").read_text()
+    text = (ROOT / "README.md").read_text() + (DASHBOARDS / "README.md").read_text()
     assert f"{len(ALERTS)} alerts for Prometheus" in " ".join(text.split())
     for name in NAMES:
         assert f"docs/images/dashboard-{name}.png" in text
-        assert (DASHBOARDS.parent / f"docs/images/dashboard-{name}.png").exists()
+        assert (ROOT / f"docs/images/dashboard-{name}.png").exists()
 
 
 def test_provisioning() -> None:
@@ -176,7 +171,7 @@ def test_provisioning() -> None:
     provider = DASHBOARDS / "provisioning" / "dashboards.yaml"
     assert provider in mounts.values()
     (options,) = (one["options"] for one in yaml.safe_load(provider.read_text())["providers"])
-    assert mounts[options["path"]] == DASHBOARDS / "grafana"
+    assert mounts[options["path"]] == GRAFANA
     folder = Path(yaml.safe_load((SETUP / "prometheus.yaml").read_text())["rule_files"][0]).parent
     for name in ("rules.yaml", "alerts.yaml"):
-        assert mounts[str(folder / name)] == DASHBOARDS / "prometheus" / name
+        assert mounts[str(folder / name)] == PROMETHEUS / name

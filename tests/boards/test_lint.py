@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from boards import lint
-from boards.board import boards, expression, panels, targets
+from boards.board import boards, expression, is_loki, panels, targets
+from boards.exclusions import EXCEPTIONS, exclusions, unexcused
 from boards.promql import substitute
 from support import require_tool
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 BOARDS: Final = boards()
-EXCLUSIONS: Final = lint.exclusions(lint.EXCEPTIONS.read_text())
+EXCLUSIONS: Final = exclusions(EXCEPTIONS.read_text())
 
 
 @pytest.fixture(params=BOARDS, ids=[board.file for board in BOARDS])
@@ -37,7 +38,7 @@ def board(request: pytest.FixtureRequest) -> Board:
 
 def keeps(board: Board, rule: str) -> None:
     """Fail with what a rule finds in a dashboard and nobody excuses."""
-    found = lint.unexcused(lint.RULES[rule](board.model), EXCLUSIONS)
+    found = unexcused(lint.RULES[rule](board.model), EXCLUSIONS)
     said = [f"{one.panel or 'dashboard'} {one.query}: {one.message}" for one in found]
     assert not said, "\n".join((f"{board.file}, {rule}:", *said))
 
@@ -111,7 +112,7 @@ def test_target_logql(board: Board) -> None:
     """There are no queries of Loki."""
     keeps(board, "target-logql-rule")
     asked = [(panel, target) for panel in panels(board.model) for target in targets(panel)]
-    assert not any(lint.is_loki(board.model, *one) for one in asked)
+    assert not any(is_loki(board.model, *one) for one in asked)
 
 
 def test_target_logql_auto(board: Board) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from boards import lint
+from boards.exclusions import Exclusion, exclusions, unexcused
 
 
 if TYPE_CHECKING:
@@ -357,12 +358,12 @@ exclusions:
 def test_exceptions_are_read_as_the_linter_writes_them() -> None:
     """The reason may stand at the rule or at the entry."""
     rate = "target-rate-interval-rule"
-    assert lint.exclusions(REASONED) == [
-        lint.Exclusion(rate, "QEMU", "Stops", "B", "the last day is meant"),
-        lint.Exclusion(rate, "QEMU", "Reboots", "", "so is the last hour"),
-        lint.Exclusion("uneditable-dashboard", "QEMU", "", "", ""),
+    assert exclusions(REASONED) == [
+        Exclusion(rate, "QEMU", "Stops", "B", "the last day is meant"),
+        Exclusion(rate, "QEMU", "Reboots", "", "so is the last hour"),
+        Exclusion("uneditable-dashboard", "QEMU", "", "", ""),
     ]
-    assert lint.exclusions("") == lint.exclusions("exclusions: {}") == []
+    assert exclusions("") == exclusions("exclusions: {}") == []
 
 
 @pytest.mark.parametrize(
@@ -377,19 +378,19 @@ def test_exceptions_are_read_as_the_linter_writes_them() -> None:
 def test_exceptions_with_slips_are_refused(text: str, wanted: str) -> None:
     """A slip would excuse more than is meant, or nothing."""
     with pytest.raises(ValueError, match=wanted):
-        lint.exclusions(text)
+        exclusions(text)
 
 
 def test_an_exception_excuses_one_thing() -> None:
     """Of another dashboard, panel, query or rule it excuses nothing."""
     model = asks("rate(up[1d])", "rate(up[1h])")
     findings = list(lint.RULES["target-rate-interval-rule"](model))
-    queries = [finding.query for finding in lint.unexcused(findings, lint.exclusions(REASONED))]
+    queries = [finding.query for finding in unexcused(findings, exclusions(REASONED))]
     assert queries == ["A"]
     elsewhere = [{**PANEL, "title": "Reboots", "targets": model["panels"][0]["targets"]}]
     findings = list(lint.RULES["target-rate-interval-rule"](board(panels=elsewhere)))
-    assert lint.unexcused(findings, lint.exclusions(REASONED)) == []
+    assert unexcused(findings, exclusions(REASONED)) == []
     other = board(panels=elsewhere, title="Other")
     findings = list(lint.RULES["target-rate-interval-rule"](other))
-    assert lint.unexcused(findings, lint.exclusions(REASONED)) == findings
+    assert unexcused(findings, exclusions(REASONED)) == findings
     assert len(findings) == 2

@@ -66,7 +66,7 @@ async def test_ends_are_told_apart(place: Path) -> None:
             1,
         ):
             async with dialling(place) as machine:
-                await exporter.until("qmp_exporter_connects_total", number)
+                await exporter.until("qmp_exporter_connects_total", number, vm="vm")
                 await end(machine)
                 page = await exporter.until("qemu_vm_exits_total", 1, cause=cause)
                 assert page.value("qemu_up") == 0

@@ -1,0 +1,1 @@
+"""What qmp-exporter costs, measured beside others: ``python -m benchmarks`` runs it."""
