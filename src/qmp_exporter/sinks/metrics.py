@@ -22,9 +22,11 @@ from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY, Recount
 from qmp_exporter.sinks.counting import Plan, plan, presets
+from qmp_exporter.sinks.families import Family
 from qmp_exporter.sinks.reading import about, samples, text, ticks
 from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
-from qmp_exporter.telemetry.samples import About, Samples
+from qmp_exporter.telemetry.body import plain
+from qmp_exporter.telemetry.samples import Samples
 
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
     from qmp_exporter.sinks import Trace
+    from qmp_exporter.telemetry.body import Piece
 
 
 OWN_PREFIX: Final = "qmp_exporter_"
@@ -55,47 +58,6 @@ _ABOUT: Final = [about(metric.name, metric.help) for metric in ALL_VM_METRICS]
 _ABOUT_FLEET: Final = [about(name, metric.help) for name, metric in FLEET_METRICS.items()]
 _EVENTS_INDEX: Final = _INDEX[EVENTS_TOTAL.name]
 _ERRORS_INDEX: Final = _INDEX[DECODE_ERRORS.name]
-
-
-class Family:
-    """The text of one metric: a part for each VM, and all of them joined.
-
-    Parts that have exemplars are kept without and with them, and so is what they are joined to.
-    """
-
-    __slots__ = ("_joined", "_marked", "_parts", "help", "kind", "name")
-
-    def __init__(self, metric: About) -> None:
-        self.name = metric.name
-        self.kind = metric.kind
-        self.help = metric.help.replace("\\", r"\\").replace("\n", r"\n")
-        self._parts: dict[object, str] = {}
-        self._marked: dict[object, str] = {}
-        self._joined: dict[bool, str] = {}
-
-    def put(self, owner: object, text: str, marked: str = "") -> None:
-        """Set the part of ``owner``, and that part with exemplars; empty text takes it away."""
-        if text:
-            self._parts[owner] = text
-        else:
-            self._parts.pop(owner, None)
-        if marked:
-            self._marked[owner] = marked
-        elif self._marked:
-            self._marked.pop(owner, None)
-        self._joined.clear()
-
-    def text(self, *, openmetrics: bool) -> str:
-        """Return head and samples, or nothing where there are no samples."""
-        marked = openmetrics and bool(self._marked)
-        joined = self._joined.get(marked)
-        if joined is None:
-            parts = self._parts | self._marked if marked else self._parts
-            joined = self._joined[marked] = "".join(parts.values())
-        if not joined:
-            return ""
-        name = self.name.removesuffix("_total") if openmetrics else self.name
-        return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n{joined}"
 
 
 class MetricsSink:
@@ -225,7 +187,7 @@ class MetricsSink:
         table = self._series[vm].tables[_INDEX[metric]]
         return sum(row.value for row in table.rows.values()) if table else 0
 
-    def render(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> str:
+    def pieces(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> list[Piece]:
         """Return the exposition of all series, or of those of ``names``.
 
         Thread-safe. Args: ``now`` in monotonic seconds; ``openmetrics`` for OpenMetrics 1.0,
@@ -233,13 +195,16 @@ class MetricsSink:
         """
         with self._lock:
             self._refresh(now)
-            return "".join(
-                [
-                    family.text(openmetrics=openmetrics)
-                    for family in (*self._families, *self._fleet_families)
-                    if not names or family.name in names
-                ]
-            )
+            return [
+                piece
+                for family in (*self._families, *self._fleet_families)
+                if not names or family.name in names
+                for piece in family.pieces(openmetrics=openmetrics)
+            ]
+
+    def render(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> str:
+        """Return the same as text."""
+        return plain(self.pieces(now, openmetrics=openmetrics, names=names)).decode()
 
     def samples(self, clock: Callable[[], float]) -> Iterator[list[Samples]]:
         """Yield what ``render`` shows with its structure: of one VM at a time, then of the fleet.
@@ -359,7 +324,7 @@ class MetricsSink:
         if series.dropped:
             self._ticking.pop(series, None)
             for family in self._families:
-                family.put(series, "")
+                family.put(series, b"")
             return
         changed = series.changed
         if changed:  # cleared before the state is read, and only if it was set
@@ -376,4 +341,4 @@ class MetricsSink:
                 if parts is not None:
                     family.put(series, *parts)
             elif changed or ticks(metric):
-                family.put(series, text(series, metric, now))
+                family.put(series, text(series, metric, now).encode())

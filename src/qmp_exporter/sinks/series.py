@@ -90,7 +90,7 @@ class Table:
         if kept is None or not 0.0 < kept.time - exemplar.time <= LATE:
             self.exemplars[row] = exemplar
 
-    def renewed(self) -> tuple[str, str] | None:
+    def renewed(self) -> tuple[bytes, bytes] | None:
         """Return the rows as lines of the exposition format; none if they are as they were.
 
         And the same lines with exemplars, which only OpenMetrics has; empty if there are none.
@@ -102,8 +102,9 @@ class Table:
         text = "".join([f"{row.head}{row.value}\n" for row in rows])
         last = self.exemplars
         if last is None:
-            return text, ""
-        return text, "".join([f"{row.head}{row.value}{last.get(row, '')}\n" for row in rows])
+            return text.encode(), b""
+        marked = "".join([f"{row.head}{row.value}{last.get(row, '')}\n" for row in rows])
+        return text.encode(), marked.encode()
 
     def numbers(self, *before: str) -> list[tuple[Values, int]]:
         """Return the rows as label values, ``before`` put before those, and the number."""

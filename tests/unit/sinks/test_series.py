@@ -68,15 +68,15 @@ def test_a_number_is_short(value: float, text: str) -> None:
 def test_a_table_is_made_again_only_when_it_changed() -> None:
     """A counter that stands still costs nothing."""
     table = Table("m_total", ("vm", "event"))
-    assert table.renewed() == ("", "")
+    assert table.renewed() == (b"", b"")
     assert table.renewed() is None
     row = table.row(("STOP",), ("web", "STOP"))
     assert table.row(("STOP",), ("web", "STOP")) is row
-    assert table.renewed() == ('m_total{vm="web",event="STOP"} 0\n', "")
+    assert table.renewed() == (b'm_total{vm="web",event="STOP"} 0\n', b"")
     assert table.renewed() is None
     row.value += 1
     table.stale = True
-    assert table.renewed() == ('m_total{vm="web",event="STOP"} 1\n', "")
+    assert table.renewed() == (b'm_total{vm="web",event="STOP"} 1\n', b"")
 
 
 def test_seconds_never_fall() -> None:
