@@ -1,11 +1,13 @@
-"""The page of all VMs, kept as text: of each metric the samples of each VM, joined by the hundred.
+"""The page of all VMs, kept as text: of each metric, the samples of some VMs at a time.
 
 A scrape mostly finds what the last one found. So what did not change is neither made nor joined nor
-packed again, and what did change costs its own part and those it is joined to.
+packed again, and what did change costs itself and the few that it stands among. No VM's text is
+kept twice.
 """
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from qmp_exporter.telemetry.body import Piece
@@ -15,93 +17,97 @@ if TYPE_CHECKING:
     from qmp_exporter.telemetry.samples import About
 
 
-JOINED: Final = 64 * 1024
-"""Bytes from which on parts are not joined to more: twice what deflate looks back on."""
+SEATS: Final = 16
+"""VMs whose samples of one metric stand together: enough for gzip to find what they share."""
 
 
-class Segment:
-    """The parts of some owners, joined.
-
-    Parts that have exemplars are kept without and with them, and so is what they are joined to.
-    """
-
-    __slots__ = ("_joined", "_marked", "_parts", "size")
+class Seats:
+    """Numbers of those who have a place on the page: as few, and as low, as can be."""
 
     def __init__(self) -> None:
-        self._parts: dict[object, bytes] = {}
-        self._marked: dict[object, bytes] = {}
-        self._joined: dict[bool, Piece] = {}
-        self.size = 0
+        self._free: list[int] = []
+        self._next = 0
 
-    def put(self, owner: object, text: bytes, marked: bytes) -> None:
-        """Set the part of ``owner``, and that part with exemplars, if it has any."""
-        self.size += len(text) - len(self._parts.get(owner, b""))
-        self._parts[owner] = text
-        if marked:
-            self._marked[owner] = marked
-        elif self._marked:
-            self._marked.pop(owner, None)
-        self._joined.clear()
+    def take(self) -> int:
+        """Return a number that nobody else has."""
+        if self._free:
+            return self._free.pop()
+        self._next += 1
+        return self._next - 1
 
-    def drop(self, owner: object) -> None:
-        """Take the part of ``owner`` away."""
-        self.size -= len(self._parts.pop(owner))
-        self._marked.pop(owner, None)
-        self._joined.clear()
+    def leave(self, seat: int) -> None:
+        """Let another one have a number."""
+        self._free.append(seat)
 
-    def piece(self, *, openmetrics: bool) -> Piece:
-        """Return the parts in the order in which their owners came."""
-        marked = openmetrics and bool(self._marked)
-        piece = self._joined.get(marked)
-        if piece is None:
-            parts = self._parts | self._marked if marked else self._parts
-            piece = self._joined[marked] = Piece(b"".join(parts.values()))
-        return piece
+
+class _Row:
+    """The texts of a row of seats, one after the other."""
+
+    __slots__ = ("_lengths", "_piece", "text")
+
+    def __init__(self) -> None:
+        self.text = b""
+        self._lengths = array("L", bytes(SEATS * array("L").itemsize))
+        self._piece: Piece | None = None
+
+    def put(self, seat: int, text: bytes) -> None:
+        begin = sum(self._lengths[:seat])
+        end = begin + self._lengths[seat]
+        self.text = b"".join((self.text[:begin], text, self.text[end:]))
+        self._lengths[seat] = len(text)
+        self._piece = None
+
+    def copy(self) -> _Row:
+        other = _Row()
+        other.text, other._lengths = self.text, self._lengths[:]
+        return other
+
+    @property
+    def piece(self) -> Piece:
+        if self._piece is None:
+            self._piece = Piece(self.text)
+        return self._piece
 
 
 class Family:
-    """The text of one metric: its head, and the samples of all owners.
+    """The text of one metric: its head, and the samples of all.
 
     Args:
         metric: what it is.
     """
 
-    __slots__ = ("_heads", "_of", "_segments", "name")
+    __slots__ = ("_heads", "_marked", "_rows", "name")
 
     def __init__(self, metric: About) -> None:
         self.name = metric.name
         self._heads = {False: _head(metric, metric.name)}
         self._heads[True] = _head(metric, metric.name.removesuffix("_total"))
-        self._of: dict[object, Segment] = {}
-        self._segments: dict[Segment, None] = {}  # a set that keeps its order
+        self._rows: dict[int, _Row] = {}
+        self._marked: dict[int, _Row] = {}  # with exemplars, where a row has any
 
-    def put(self, owner: object, text: bytes, marked: bytes = b"") -> None:
-        """Set the samples of ``owner``, and those with exemplars; empty text takes them away."""
-        segment = self._of.get(owner)
-        if text:
-            if segment is None:
-                segment = self._of[owner] = self._open()
-            segment.put(owner, text, marked)
-        elif segment is not None:
-            del self._of[owner]
-            segment.drop(owner)
-            if not segment.size:
-                del self._segments[segment]
+    def put(self, seat: int, text: bytes, marked: bytes = b"") -> None:
+        """Set the samples of a seat, and those with exemplars; empty text takes them away."""
+        number, place = divmod(seat, SEATS)
+        row = self._rows.get(number)
+        if row is None:
+            if not text:
+                return
+            row = self._rows[number] = _Row()
+        if marked and number not in self._marked:
+            self._marked[number] = row.copy()
+        row.put(place, text)
+        if number in self._marked:
+            self._marked[number].put(place, marked or text)
+        if not row.text:
+            del self._rows[number]
+            self._marked.pop(number, None)
 
     def pieces(self, *, openmetrics: bool) -> list[Piece]:
         """Return head and samples, or nothing where there are no samples."""
-        if not self._segments:
+        if not self._rows:
             return []
-        joined = [segment.piece(openmetrics=openmetrics) for segment in self._segments]
-        return [self._heads[openmetrics], *joined]
-
-    def _open(self) -> Segment:
-        """Return the last segment, or a new one where that is full."""
-        last = next(reversed(self._segments), None)
-        if last is None or last.size >= JOINED:
-            last = Segment()
-            self._segments[last] = None
-        return last
+        rows = self._rows | self._marked if openmetrics and self._marked else self._rows
+        return [self._heads[openmetrics], *[row.piece for row in rows.values()]]
 
 
 def _head(metric: About, name: str) -> Piece:

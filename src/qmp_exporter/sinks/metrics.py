@@ -22,7 +22,7 @@ from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY, Recount
 from qmp_exporter.sinks.counting import Plan, plan, presets
-from qmp_exporter.sinks.families import Family
+from qmp_exporter.sinks.families import Family, Seats
 from qmp_exporter.sinks.reading import about, samples, text, ticks
 from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
 from qmp_exporter.telemetry.body import plain
@@ -85,10 +85,11 @@ class MetricsSink:
         }
         for vm_metric in FLEET_METRICS.values():
             for values in presets(vm_metric, NOBODY):
-                self._fleet[vm_metric.name].row(values, values)
+                self._fleet[vm_metric.name].row(values)
         # What follows belongs to the thread that renders.
         self._lock = threading.Lock()
         self._ticking: dict[Series, None] = {}  # a set that keeps its order
+        self._seats = Seats()
         self._families = list(map(Family, _ABOUT))
         self._fleet_families = list(map(Family, _ABOUT_FLEET))
 
@@ -269,7 +270,7 @@ class MetricsSink:
         table.stale = True
         fleet = self._fleet.get(table.metric)
         if fleet is not None:
-            total = fleet.row(values, values)
+            total = fleet.row(values)
             total.value += amount
             if exemplar is not None:
                 fleet.mark(total, exemplar)
@@ -283,7 +284,7 @@ class MetricsSink:
             if other != values:  # what has closed labels only needs no limit
                 self._overflowed(table.metric)
                 values = other
-        return table.row(values, (series.name, *values))
+        return table.row(values)
 
     def _preset(self, series: Series, *, own: bool) -> None:
         for index, metric in enumerate(ALL_VM_METRICS):
@@ -309,7 +310,7 @@ class MetricsSink:
         for family, table in zip(self._fleet_families, self._fleet.values(), strict=True):
             parts = table.renewed()
             if parts is not None:
-                family.put(table, *parts)
+                family.put(0, *parts)
 
     def _let_go(self) -> None:
         """Drop what is kept of VMs that are gone, for where nobody asks for a rendering."""
@@ -323,9 +324,14 @@ class MetricsSink:
     def _refresh_series(self, series: Series, now: float) -> None:
         if series.dropped:
             self._ticking.pop(series, None)
-            for family in self._families:
-                family.put(series, b"")
+            if series.seat is not None:
+                for family in self._families:
+                    family.put(series.seat, b"")
+                self._seats.leave(series.seat)
+                series.seat = None
             return
+        if series.seat is None:
+            series.seat = self._seats.take()
         changed = series.changed
         if changed:  # cleared before the state is read, and only if it was set
             series.changed = False
@@ -337,8 +343,8 @@ class MetricsSink:
             ALL_VM_METRICS, series.tables, self._families, strict=True
         ):
             if table is not None:
-                parts = table.renewed()
+                parts = table.renewed(series.start)
                 if parts is not None:
-                    family.put(series, *parts)
+                    family.put(series.seat, *parts)
             elif changed or ticks(metric):
-                family.put(series, text(series, metric, now).encode())
+                family.put(series.seat, text(series, metric, now).encode())
