@@ -80,8 +80,12 @@ class Family:
 
     def __init__(self, metric: About) -> None:
         self.name = metric.name
-        self._heads = {False: _head(metric, metric.name)}
-        self._heads[True] = _head(metric, metric.name.removesuffix("_total"))
+        told = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+        quoted = told.replace('"', r"\"")  # only OpenMetrics escapes it
+        self._heads = {
+            False: _head(metric, metric.name, told),
+            True: _head(metric, metric.name.removesuffix("_total"), quoted),
+        }
         self._rows: dict[int, _Row] = {}
         self._marked: dict[int, _Row] = {}  # with exemplars, where a row has any
 
@@ -110,6 +114,5 @@ class Family:
         return [self._heads[openmetrics], *[row.piece for row in rows.values()]]
 
 
-def _head(metric: About, name: str) -> Piece:
-    told = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+def _head(metric: About, name: str, told: str) -> Piece:
     return Piece(f"# HELP {name} {told}\n# TYPE {name} {metric.kind}\n".encode())

@@ -323,12 +323,7 @@ class MetricsSink:
 
     def _refresh_series(self, series: Series, now: float) -> None:
         if series.dropped:
-            self._ticking.pop(series, None)
-            if series.seat is not None:
-                for family in self._families:
-                    family.put(series.seat, b"")
-                self._seats.leave(series.seat)
-                series.seat = None
+            self._vanish(series)
             return
         if series.seat is None:
             series.seat = self._seats.take()
@@ -348,3 +343,11 @@ class MetricsSink:
                     family.put(series.seat, *parts)
             elif changed or ticks(metric):
                 family.put(series.seat, text(series, metric, now).encode())
+
+    def _vanish(self, series: Series) -> None:
+        self._ticking.pop(series, None)
+        if series.seat is not None:
+            for family in self._families:
+                family.put(series.seat, b"")
+            self._seats.leave(series.seat)
+            series.seat = None

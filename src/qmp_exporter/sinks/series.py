@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -228,4 +229,8 @@ def number(value: float) -> str:
     """Return a number as a sample shows it: whole ones without a fraction."""
     if isinstance(value, int):
         return str(value)
-    return str(int(value)) if value.is_integer() else repr(value)
+    if value.is_integer():
+        return str(int(value))
+    if isfinite(value):
+        return repr(value)
+    return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
