@@ -23,7 +23,7 @@ from qmp_exporter.model.inputs import Identity, Link, Reply
 from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node, Status
 from qmp_exporter.model.target import Target
 from qmp_exporter.sinks import Trace
-from qmp_exporter.telemetry.body import plain
+from qmp_exporter.telemetry.body import Piece, plain
 from qmp_exporter.view import View
 from unit.qmp.watching import PATIENCE
 
@@ -286,14 +286,14 @@ async def test_the_loop_goes_on_while_a_thread_renders() -> None:
     async with exporting() as it:
         watch(it.app, 0)
         began, turned = asyncio.Event(), threading.Event()
-        render, loop = it.app.metrics.render, asyncio.get_running_loop()
+        pieces, loop = it.app.metrics.pieces, asyncio.get_running_loop()
 
-        def observed(*args: Any, **kwargs: Any) -> str:
+        def observed(*args: Any, **kwargs: Any) -> list[Piece]:
             loop.call_soon_threadsafe(began.set)
             assert turned.wait(PATIENCE)
-            return render(*args, **kwargs)
+            return pieces(*args, **kwargs)
 
-        it.app.metrics.render = observed  # type: ignore[method-assign]
+        it.app.metrics.pieces = observed  # type: ignore[method-assign]
         scrape = asyncio.create_task(it.scrape())
         await asyncio.wait_for(began.wait(), PATIENCE)
         it.app.pipeline.feed("/run/0.sock", event("RESUME"))
