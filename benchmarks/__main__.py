@@ -18,7 +18,7 @@ from benchmarks.processes import beside
 from benchmarks.report import Report
 
 
-GROUPS: Final = ("ingest",)
+GROUPS: Final = ("ingest", "scrape")
 ROUNDS: Final = 5
 RESULTS: Final = Path(__file__).parent / "results"
 

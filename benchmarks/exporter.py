@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 START: Final = 30.0
 """Seconds that it may take to listen."""
 
+SCRAPE: Final = 60.0
+"""Seconds without a byte after which a scrape has failed."""
+
 STALLED: Final = 30.0
 """Seconds after which what has not changed is taken not to change any more."""
 
@@ -78,7 +81,7 @@ def get(port: int, path: str = "/metrics", *, packed: bool = False) -> Answer:
     request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{coding}\r\n".encode()
     pieces = []
     began = time.perf_counter()
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    with socket.create_connection(("127.0.0.1", port), SCRAPE) as connection:
         connection.sendall(request)
         while piece := connection.recv(BUFFER):
             pieces.append(piece)
