@@ -6,10 +6,9 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from qmp_exporter.telemetry.body import gzipped, plain
 
+from .library import web
 from .negotiation import accepts_gzip
 
 
