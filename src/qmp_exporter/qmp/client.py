@@ -145,13 +145,16 @@ class Client(QMPClient):
         # Only where a chunk holds whole lines that are too long: all others are the first.
         if max(map(len, lines), default=0) > limit:
             fit = next(at for at, line in enumerate(lines) if len(line) > limit)
-        await self._take(lines[:fit])
+        made_way = await self._take(lines[:fit])
         if fit < len(lines) or self._size > limit:
             raise LineError(f"a line of more than {limit} bytes")
+        if made_way or len(chunk) == CHUNK:
+            await self._turns.next()  # the next chunk may be here already, and would not wait
 
-    async def _take(self, lines: list[bytes]) -> None:
+    async def _take(self, lines: list[bytes]) -> bool:
+        """Take lines; return whether that was interrupted for others."""
         most, turns, again = self._limits.lines, self._turns, self.again
-        at, total = 0, len(lines)
+        at, total, made_way = 0, len(lines), False
         taken, due = 0, monotonic() + turns.share
         while at < total:
             begun = at
@@ -167,8 +170,9 @@ class Client(QMPClient):
             if taken >= most or monotonic() >= due:
                 self._yielded()
                 await turns.next()
+                made_way = True
                 taken, due = 0, monotonic() + turns.share
-        await turns.next()  # the next chunk may be here already, and would not wait
+        return made_way
 
     async def _take_other(self, line: bytes) -> None:
         if not line or line.isspace():
@@ -181,7 +185,7 @@ class Client(QMPClient):
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and "event" not in found:
-            await self._on_message(Message(found))
+            await self._on_message(Message(found, eager=False))  # nobody wants it as text again
         else:
             self._on_event(line)
 

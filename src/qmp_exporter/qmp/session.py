@@ -80,6 +80,7 @@ class Session:
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
         self._counted_at = float("-inf")
+        self._due = float("-inf")  # before this, a tick finds nothing to do
         share = random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
         self._quiet = context.timing.quiet * share
         self._counted = context.timing.counted * share
@@ -122,7 +123,7 @@ class Session:
     def tick(self, now: float) -> None:
         """Look after a connection that is quiet; called about once a second."""
         connection = self._connection
-        if connection is None or self._state not in _WATCHED:
+        if now < self._due or connection is None or self._state not in _WATCHED:
             return
         if now - self._counted_at >= self._counted:
             self._ask((Ask.BLOCKSTATS,))
@@ -139,12 +140,15 @@ class Session:
             and self._state is TargetState.CONNECTED
         ):
             self._link(TargetState.UNRESPONSIVE)
+        if self._probed_at is None:  # what is said meanwhile only makes it later
+            self._due = min(connection.read_at + self._quiet, self._counted_at + self._counted)
 
     # ---- one connection
 
     async def _watch(self) -> None:
         connection = await self.transport.connection()
         self._probed_at = None
+        self._due = float("-inf")
         try:
             self._connection = connection
             if self._state is not TargetState.CONNECTING:
