@@ -18,7 +18,7 @@ from benchmarks.processes import beside
 from benchmarks.report import Report
 
 
-GROUPS: Final = ("ingest", "scrape")
+GROUPS: Final = ("ingest", "real", "scrape", "fleet", "startup", "otel")
 ROUNDS: Final = 5
 RESULTS: Final = Path(__file__).parent / "results"
 

@@ -1,12 +1,14 @@
 """A monitor that sends as fast as it is read: a program, run as ``blast.py PATH KIND NUMBER LAST``.
 
-All bytes are made beforehand. It serves one client, says ``ready`` when that has asked LAST, and
-waits for the order to send; commands are answered before, meanwhile and after.
+All bytes are made beforehand. The VM has the name of the socket. It serves one client, says
+``ready`` when that has asked LAST, and waits for the order to send; commands are answered before,
+meanwhile and after.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import itertools
 import json
@@ -16,6 +18,7 @@ import socket
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from qmp_exporter.demo.captures import Recording
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 
 VERSION: Final = (7, 2, 22)
-NAME: Final = "vm"
 CAPABILITIES: Final = "query-migrate-capabilities"
 """What the exporter asks last."""
 
@@ -77,11 +79,12 @@ class Blast:
 
     Args:
         client: its socket.
+        name: of the VM.
         last: the command after which it is ready.
     """
 
-    def __init__(self, client: socket.socket, last: str) -> None:
-        state = MachineState(name=NAME, version=VERSION)
+    def __init__(self, client: socket.socket, name: str, last: str) -> None:
+        state = MachineState(name=name, version=VERSION)
         self._client = client
         self._last = last
         self._talk = Conversation(lambda command, arguments: answer(command, arguments, state))
@@ -141,7 +144,7 @@ def main(path: str, kind: str, number: int, last: str) -> None:
         say(listens=True)
         client, _ = listener.accept()
         with client:
-            blast, told = Blast(client, last), False
+            blast, told = Blast(client, Path(path).stem, last), False
             while True:
                 readable, _, _ = select.select([client, sys.stdin], [], [])
                 if client in readable:
@@ -157,4 +160,6 @@ def main(path: str, kind: str, number: int, last: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    # The client may go at any time.
+    with contextlib.suppress(ConnectionError):
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

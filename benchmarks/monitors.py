@@ -99,6 +99,7 @@ class Monitors:
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(str(folder / f"{index}.qmp"))
             listener.listen(BACKLOG)
+            listener.settimeout(0)
             self._selector.register(listener, selectors.EVENT_READ, (self._accept, vm))
         self._selector.register(sys.stdin, selectors.EVENT_READ, (None, None))
 
@@ -128,14 +129,22 @@ class Monitors:
                 self._turn(NAP if left[0] else 0)
         return {}
 
-    def talk(self, every: float, seconds: float) -> dict[str, float]:
-        """Let the first send an event now and then, for some time; tell how many."""
+    def talk(self, vms: int, every: float, seconds: float) -> dict[str, float]:
+        """Let the first of them send an event now and then, each at its own time.
+
+        Args:
+            vms: that send.
+            every: seconds between two events of one.
+            seconds: for which they do; how many events they sent is told then.
+        """
         began, sent = time.monotonic(), 0
         while (now := time.monotonic()) < began + seconds:
-            if now >= began + sent * every:
-                self._vms[0].send()
+            if now >= began + sent * every / vms:
+                self._vms[sent % vms].send()
                 sent += 1
-            self._turn(NAP)
+                self._turn(0)
+            else:
+                self._turn(NAP)
         return {"sent": sent}
 
     # ---- running
@@ -163,14 +172,19 @@ class Monitors:
 
     def _accept(self, listener: socket.socket, vm: Vm) -> None:
         if vm.client is None:  # else it waits, as with QEMU
-            vm.client, _ = listener.accept()
+            try:
+                vm.client, _ = listener.accept()
+            except BlockingIOError:
+                return  # as in `_read`
             self._clients.add(vm)
             self._selector.register(vm.client, selectors.EVENT_READ, (self._read, vm))
             vm.client.sendall(GREETING)
 
     def _read(self, client: socket.socket, vm: Vm) -> None:
         try:
-            chunk = client.recv(1 << 16)
+            chunk = client.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return  # it was read in a turn within this one, while an order was obeyed
         except ConnectionError:
             chunk = b""
         if not chunk:

@@ -104,7 +104,7 @@ def timed_go(port: int, changed: int, *, packed: bool) -> float:
 def late(subject: Exporter, fleet: Vms, *, scraped: bool) -> dict[str, float]:
     """Return how late things are while nothing, or one scrape after the other, is served."""
     before = subject.get(*SUMS)
-    fleet.talk(TALK, LAG_SECONDS)
+    fleet.talk(1, TALK, LAG_SECONDS)
     ends = time.monotonic() + LAG_SECONDS
     while scraped and time.monotonic() < ends:
         subject.get()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.processes import beside, child, program
@@ -10,7 +12,6 @@ from benchmarks.processes import beside, child, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from benchmarks.processes import Child
 
@@ -47,9 +48,15 @@ class Vms:
             process.ask(do="change", vms=some)
             vms -= some
 
-    def talk(self, every: float, seconds: float) -> None:
-        """Let one begin to send events, for some time; `talked` waits for the end."""
-        self._processes[0].tell(do="talk", every=every, seconds=seconds)
+    def talk(self, some: int, every: float, seconds: float) -> None:
+        """Let the first of them begin to send events; `talked` waits for the end.
+
+        Args:
+            some: of those of the first process.
+            every: seconds between two events of one.
+            seconds: for which they do.
+        """
+        self._processes[0].tell(do="talk", vms=some, every=every, seconds=seconds)
 
     def talked(self) -> int:
         """Return how many events that were."""
@@ -69,13 +76,12 @@ def vms(place: Path, number: int) -> Iterator[Vms]:
         place: for sockets and logs.
         number: of VMs.
     """
-    folder = place / f"vms-{number}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="vms-", dir=place))
     with ExitStack() as stack:
         processes = []
         for first in range(0, number, EACH):
             words = (*program("monitors"), folder, str(first), str(min(EACH, number - first)))
-            log = place / f"monitors-{first}.log"
+            log = folder / f"{first}.log"
             processes.append(stack.enter_context(child(*words, log=log, core=beside())))
         for process in processes:
             process.hear()
