@@ -21,7 +21,7 @@ from qmp_exporter.catalog.spec import Counter
 from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
 from qmp_exporter.sinks import NOBODY, Recount
-from qmp_exporter.sinks.counting import Plan, plan, presets
+from qmp_exporter.sinks.counting import Plan, known, plan, presets
 from qmp_exporter.sinks.families import Family, Seats
 from qmp_exporter.sinks.reading import about, samples, text, ticks
 from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
@@ -116,7 +116,7 @@ class MetricsSink:
             self._count_event(series, given, exemplar)
         for change in step.changes:
             self._count_change(series, change, exemplar)
-        if after.disks is not before.disks or len(after.displays) != len(before.displays):
+        if after is not before and known(after) != known(before):
             self._preset(series, own=False)
         self._enqueue(series)
 
