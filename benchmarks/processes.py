@@ -178,7 +178,7 @@ def child(
 def _variables() -> dict[str, str]:
     """Return our variables, without those that would change what is measured."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "QMP_EXPORTER_"))}
-    return ours | {"PYTHONPATH": os.pathsep.join((str(REPOSITORY / "tests"), str(REPOSITORY)))}
+    return ours | {"PYTHONPATH": os.pathsep.join((str(REPOSITORY / "src"), str(REPOSITORY / "tests"), str(REPOSITORY)))}
 
 
 def program(module: str) -> tuple[str, str, str]:

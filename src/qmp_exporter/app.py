@@ -32,6 +32,7 @@ from qmp_exporter.sinks.metrics import MetricsSink
 from qmp_exporter.sinks.page import PageSink
 from qmp_exporter.supervisor import Supervisor
 from qmp_exporter.telemetry import logs
+from qmp_exporter.telemetry.body import Piece
 from qmp_exporter.telemetry.bucket import Bucket
 from qmp_exporter.telemetry.exposition import OPENMETRICS, TEXT, wants_openmetrics
 from qmp_exporter.telemetry.lines import Lines
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from qmp_exporter.config.settings import Settings
     from qmp_exporter.otel import OpenTelemetry
     from qmp_exporter.sinks import Sink
+    from qmp_exporter.telemetry.body import Body
     from qmp_exporter.web.security import Security
 
 
@@ -88,8 +90,6 @@ FLUSH: Final = 1.0
 """Seconds for the lines of events that are not written yet when the exporter stops."""
 
 LOG: Final = ("log_level", "log_format", "max_log_lines")
-
-_EOF: Final = b"# EOF\n"
 
 
 class App:
@@ -255,15 +255,14 @@ class App:
             raise ConfigError(self._not_ready)
         return settings
 
-    def render(self, accept: str | None, names: frozenset[str]) -> tuple[bytes, str]:
+    def render(self, accept: str | None, names: frozenset[str]) -> tuple[Body, str]:
         """Return the exposition of all metrics and its content type; thread-safe."""
         openmetrics = wants_openmetrics(accept or "")
         encode = openmetrics_exposition.generate_latest if openmetrics else generate_latest
         # First what the exporter tells of itself: what it has done, the VMs are to show.
         own = encode(self._registry.restricted_registry(names) if names else self._registry)
-        vms = self.metrics.render(monotonic(), openmetrics=openmetrics, names=names)
-        body = vms.encode() + own.removesuffix(_EOF)
-        return (body + _EOF, OPENMETRICS) if openmetrics else (body, TEXT)
+        vms = self.metrics.pieces(monotonic(), openmetrics=openmetrics, names=names)
+        return [*vms, Piece(own)], OPENMETRICS if openmetrics else TEXT
 
     def config(self) -> str:
         """Return the settings as a file; thread-safe."""

@@ -10,16 +10,18 @@ from qmp_exporter.model.changes import MigrationEnded
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.fleet import Fleet
 from qmp_exporter.model.inputs import Link
+from qmp_exporter.model.transitions import steady
+from qmp_exporter.repeats import Repeats
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qmp_exporter.model.fleet import Fed
     from qmp_exporter.model.inputs import Ask, Input
     from qmp_exporter.model.target import Target
     from qmp_exporter.model.vm import VM
-    from qmp_exporter.sinks import Sink, Trace
+    from qmp_exporter.sinks import Recount, Sink, Trace
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
 
@@ -50,6 +52,7 @@ class Pipeline:
         self._decode_error = decode_error
         self._delays = own.histogram("qmp_exporter_event_delay_seconds")
         self._shown: set[str] = set()
+        self._repeats: dict[str, Repeats] = {}
         self._complained: dict[str, float] = {}
 
     def add(self, target: Target) -> None:
@@ -85,6 +88,7 @@ class Pipeline:
     def drop(self, address: str) -> None:
         """Drop a VM, whatever is known of it."""
         state = self.fleet.vm(address).target
+        self._repeats.pop(address, None)
         for name in self.fleet.drop(address):
             self._forget(name)
         self._own.add("qmp_exporter_targets", -1, state)
@@ -111,6 +115,8 @@ class Pipeline:
     def feed(self, address: str, given: Input) -> tuple[Ask, ...]:
         """Apply an input to a VM and hand the step to every sink; return what to ask."""
         fed = self.fleet.feed(address, given)
+        if fed.step.vm is not fed.before:
+            self._repeats.pop(address, None)
         for old, new in fed.renames:
             self._rename(old, new)
         if fed.step.changes or not isinstance(given, Event):
@@ -126,7 +132,22 @@ class Pipeline:
                 self._failed(sink, err)
         if isinstance(given, Event):
             self._delays.observe(max(0.0, time() - given.time))
+            step = fed.step
+            if step.vm is fed.before and not step.changes and not step.asks:
+                self._learn(address, fed.name, step.vm, given)
         return fed.step.asks
+
+    def again(self, address: str, lines: Sequence[bytes], start: int, end: int) -> int:
+        """Count the events of a VM that came before; return where the first other line is.
+
+        Args:
+            address: of its monitor.
+            lines: what the monitor said.
+            start: where to begin in them.
+            end: where to stop at the latest.
+        """
+        repeats = self._repeats.get(address)
+        return start if repeats is None else repeats.take(lines, start, end)
 
     # ---- parts
 
@@ -136,11 +157,32 @@ class Pipeline:
             self._shown.add(name)
             self._each(lambda sink: sink.add(name, vm))
 
+    def _learn(self, address: str, name: str, vm: VM, event: Event) -> None:
+        """Know an event that changed nothing, if it never will and no sink has to see it again."""
+        repeats = self._repeats.get(address)
+        if repeats is None:
+            repeats = self._repeats[address] = Repeats(self._delays)
+        if not repeats.came(event.line) or not steady(vm, event):
+            return
+        recounts: list[Recount] = []
+        for sink in reversed(self._sinks):  # the page, which mostly wants to see it, first
+            try:
+                recount = sink.again(name, event)
+            except Exception as err:  # noqa: BLE001 - whatever it is, it is taken each time
+                self._failed(sink, err)
+                return
+            if recount is None:
+                return
+            recounts.append(recount)
+        repeats.learn(event.line, tuple(recounts))
+
     def _forget(self, name: str) -> None:
         self._shown.discard(name)
+        self._repeats.clear()  # by name it is not known whose
         self._each(lambda sink: sink.forget(name))
 
     def _rename(self, old: str, new: str) -> None:
+        self._repeats.clear()
         self._shown.discard(old)
         self._shown.add(new)
         self._each(lambda sink: sink.rename(old, new))

@@ -351,3 +351,6 @@ class _Observer(Observer):
         if self.deaf:
             return
         self._pipeline.decode_error(self._address, event)
+
+    def again(self, lines: list[bytes], start: int, end: int) -> int:
+        return start if self.deaf else self._pipeline.again(self._address, lines, start, end)

@@ -14,6 +14,7 @@ import bcrypt
 import trustme
 
 from certificates import write
+from qmp_exporter.telemetry.body import Piece
 from qmp_exporter.web import Overview, Server, build, parse_address
 from qmp_exporter.web.security import Security
 
@@ -93,7 +94,7 @@ class Secured:
         self.rejected: Counter[str] = Counter()
         self.security = Security(str(path), self.reloads.append)
         app = build(
-            render=server.pop("render", lambda accept, names: (BODY, "text/plain")),  # noqa: ARG005
+            render=server.pop("render", lambda accept, names: ((Piece(BODY),), "text/plain")),  # noqa: ARG005
             overview=lambda: Overview(version="1", now=1e6, rows=(), links=()),
             config=lambda: "",
             reload=mock.AsyncMock(),

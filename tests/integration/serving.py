@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from qmp_exporter.telemetry.body import Body, Piece
 from qmp_exporter.web import Overview, Server, build, parse_address
 from unit.web.samples import CALM
 
@@ -35,11 +36,11 @@ class Held:
         self.go = threading.Event()
         self.body = body
 
-    def __call__(self, _accept: str | None, _names: frozenset[str]) -> tuple[bytes, str]:
+    def __call__(self, _accept: str | None, _names: frozenset[str]) -> tuple[Body, str]:
         """Wait, in the thread of the server."""
         self.started.release()
         assert self.go.wait(PATIENCE)
-        return self.body, TYPE
+        return (Piece(self.body),), TYPE
 
     async def wait_started(self) -> None:
         """Until one more render has begun."""
@@ -53,7 +54,7 @@ async def done() -> None:
 def application(**changes: Any) -> web.Application:
     """An application with something harmless for all that is not given."""
     settings: dict[str, Any] = {
-        "render": lambda accept, names: (BODY, TYPE),  # noqa: ARG005
+        "render": lambda accept, names: ((Piece(BODY),), TYPE),  # noqa: ARG005
         "overview": lambda: Overview(version="1.2.3", now=1e6, rows=(CALM,), links=LINKS),
         "ready": lambda: None,
         "healthy": lambda: None,

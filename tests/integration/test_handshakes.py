@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from integration.secured import BODY, MUTUAL, PATIENCE, TLS, Authority, secured, until
+from qmp_exporter.telemetry.body import Body, Piece
 from qmp_exporter.web import server
 
 
@@ -151,10 +152,10 @@ async def test_stopping_lets_an_answer_go_out(authority: Authority, tmp_path: Pa
     began, go = threading.Event(), threading.Event()
     body = b"a" * 3_000_000
 
-    def render(_accept: str | None, _names: frozenset[str]) -> tuple[bytes, str]:
+    def render(_accept: str | None, _names: frozenset[str]) -> tuple[Body, str]:
         began.set()
         assert go.wait(PATIENCE)
-        return body, "text/plain"
+        return (Piece(body),), "text/plain"
 
     def read() -> bytes:
         raw = socket.create_connection(("127.0.0.1", running.port), PATIENCE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.secured import PATIENCE, TLS, Authority, Secured, secured, until
+from qmp_exporter.telemetry.body import Piece
 from qmp_exporter.web import reply
 
 
@@ -53,7 +54,7 @@ async def asked(
     folder: Path, authority: Authority
 ) -> AsyncIterator[tuple[Secured, asyncio.StreamReader]]:
     """Ask a server for a large answer, and read the head of it."""
-    async with secured(folder, TLS, render=lambda *_: (HUGE, "text/plain")) as running:
+    async with secured(folder, TLS, render=lambda *_: ((Piece(HUGE),), "text/plain")) as running:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", running.port, ssl=authority.client(), server_hostname="localhost"
         )

@@ -26,6 +26,7 @@ from integration.serving import (
     serving,
 )
 from qmp_exporter.errors import ConfigError, ListenError
+from qmp_exporter.telemetry.body import Body
 from qmp_exporter.web import Overview, Server, UnixAddress, parse_address, reply
 from unit.web.samples import CALM
 
@@ -138,9 +139,9 @@ async def test_render_is_told_what_is_asked_for() -> None:
     """All Accept lines as one list, None without any, and every name[] reach the renderer."""
     calls: list[tuple[str | None, frozenset[str]]] = []
 
-    def render(accept: str | None, names: frozenset[str]) -> tuple[bytes, str]:
+    def render(accept: str | None, names: frozenset[str]) -> tuple[Body, str]:
         calls.append((accept, names))
-        return b"", TYPE
+        return (), TYPE
 
     async with serving(render=render) as (server, client):
         headers = [("Accept", "a/b;q=0.5"), ("Accept", "c/d")]

@@ -23,6 +23,7 @@ from qmp_exporter.model.inputs import Identity, Link, Reply
 from qmp_exporter.model.replies import BlockDevice, BlockDevices, Node, Status
 from qmp_exporter.model.target import Target
 from qmp_exporter.sinks import Trace
+from qmp_exporter.telemetry.body import Piece, plain
 from qmp_exporter.view import View
 from unit.qmp.watching import PATIENCE
 
@@ -64,7 +65,7 @@ def watch(app: App, at: int) -> None:
 
 def page(app: App) -> Page:
     """What Prometheus would get."""
-    return Page(app.render(None, EVERYTHING)[0].decode())
+    return Page(plain(app.render(None, EVERYTHING)[0]).decode())
 
 
 # ---- sinks
@@ -285,14 +286,14 @@ async def test_the_loop_goes_on_while_a_thread_renders() -> None:
     async with exporting() as it:
         watch(it.app, 0)
         began, turned = asyncio.Event(), threading.Event()
-        render, loop = it.app.metrics.render, asyncio.get_running_loop()
+        pieces, loop = it.app.metrics.pieces, asyncio.get_running_loop()
 
-        def observed(*args: Any, **kwargs: Any) -> str:
+        def observed(*args: Any, **kwargs: Any) -> list[Piece]:
             loop.call_soon_threadsafe(began.set)
             assert turned.wait(PATIENCE)
-            return render(*args, **kwargs)
+            return pieces(*args, **kwargs)
 
-        it.app.metrics.render = observed  # type: ignore[method-assign]
+        it.app.metrics.pieces = observed  # type: ignore[method-assign]
         scrape = asyncio.create_task(it.scrape())
         await asyncio.wait_for(began.wait(), PATIENCE)
         it.app.pipeline.feed("/run/0.sock", event("RESUME"))
@@ -326,7 +327,7 @@ def test_counting_goes_on_while_a_thread_renders() -> None:
 
     def render() -> None:
         while not stop.is_set():
-            text = app.render(None, EVERYTHING)[0].decode()
+            text = plain(app.render(None, EVERYTHING)[0]).decode()
             found = [
                 sample.value
                 for family in text_string_to_metric_families(text)

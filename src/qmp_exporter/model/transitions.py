@@ -5,6 +5,7 @@ An event that only counts, or only sets a gauge, needs none.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
@@ -284,6 +285,36 @@ def _job_ended(vm: VM, event: Event) -> Step:
     jobs = vm.jobs.ended(data.device, data.type, event.time)
     return Step(msgspec.structs.replace(vm, jobs=jobs))
 
+
+def _steady_io_error(vm: VM, event: Event) -> bool:
+    error = cast("IoError", event.data)
+    return error.action != "stop" and not vm.disks.unknown(error, inf)
+
+
+def _steady_watchdog(_: VM, event: Event) -> bool:
+    return cast("Watchdog", event.data).action not in {"pause", "poweroff"}
+
+
+def _steady_panic(_: VM, event: Event) -> bool:
+    return cast("Panic", event.data).action not in {"pause", "poweroff"}
+
+
+def steady(vm: VM, event: Event) -> bool:
+    """Whether an event that changed nothing of a VM never will, however much later it comes again.
+
+    That is said of events that come by the thousand; of others it is not asked.
+    """
+    name = event.spec.name
+    if name in TRANSITIONS:
+        return name in _STEADY and _STEADY[name](vm, event)
+    return not event.spec.gauges
+
+
+_STEADY: Final[dict[str, Callable[[VM, Event], bool]]] = {
+    "BLOCK_IO_ERROR": _steady_io_error,
+    "GUEST_PANICKED": _steady_panic,
+    "WATCHDOG": _steady_watchdog,
+}
 
 TRANSITIONS: Final[dict[str, Callable[[VM, Event], Step]]] = {
     "BLOCK_IO_ERROR": _io_error,

@@ -45,6 +45,9 @@ RELIED_ON: Final = (
 CHUNK: Final = 256 * 1024
 """Bytes read at once."""
 
+AT_ONCE: Final = 64
+"""Lines that came before which are taken between two looks at the clock."""
+
 KEPT: Final = 64 * 1024
 """Bytes beyond twice of which asyncio reads no more until some were taken."""
 
@@ -69,6 +72,10 @@ class LineError(ProtocolError):
     """A line is longer than a monitor may send."""
 
 
+def _none_of_them(_lines: list[bytes], start: int, _end: int) -> int:
+    return start
+
+
 class Client(QMPClient):
     """A connection to one monitor; good for one ``connect()``.
 
@@ -79,6 +86,11 @@ class Client(QMPClient):
         limits: of what the monitor may send.
         turns: shared with all other connections.
         yielded: called each time that it makes way for others with lines left to take.
+
+    Attributes:
+        again: called before each line with all lines of a chunk, where that one is and where to
+            stop; it may take lines itself, and returns where the first is that it does not.
+        read_at: monotonic seconds at which a line was last received.
     """
 
     def __init__(
@@ -100,7 +112,7 @@ class Client(QMPClient):
         self._parts: list[bytes] = []
         self._size = 0
         self.read_at = monotonic()
-        """Monotonic seconds at which a line was last received."""
+        self.again: Callable[[list[bytes], int, int], int] = _none_of_them
 
     def abort(self) -> None:
         """Close the connection without waiting for anything."""
@@ -129,27 +141,38 @@ class Client(QMPClient):
             lines = b"".join(self._parts).split(b"\n")
             rest = lines.pop()
             self._parts, self._size = [rest], len(rest)
-        limit = self._limits.line
+        limit, fit = self._limits.line, len(lines)
         # Only where a chunk holds whole lines that are too long: all others are the first.
-        fit = next((at for at, line in enumerate(lines) if len(line) > limit), len(lines))
-        await self._take(lines[:fit])
+        if max(map(len, lines), default=0) > limit:
+            fit = next(at for at, line in enumerate(lines) if len(line) > limit)
+        made_way = await self._take(lines[:fit])
         if fit < len(lines) or self._size > limit:
             raise LineError(f"a line of more than {limit} bytes")
+        if made_way or len(chunk) == CHUNK:
+            await self._turns.next()  # the next chunk may be here already, and would not wait
 
-    async def _take(self, lines: list[bytes]) -> None:
-        most, turns = self._limits.lines, self._turns
+    async def _take(self, lines: list[bytes]) -> bool:
+        """Take lines; return whether that was interrupted for others."""
+        most, turns, again = self._limits.lines, self._turns, self.again
+        at, total, made_way = 0, len(lines), False
         taken, due = 0, monotonic() + turns.share
-        for line in lines:
-            if line.startswith(b'{"timestamp"'):
-                self._on_event(line)
-            else:
-                await self._take_other(line)
-            taken += 1
+        while at < total:
+            begun = at
+            at = again(lines, at, at + min(most - taken, AT_ONCE))
+            if at == begun:
+                line = lines[at]
+                if line.startswith(b'{"timestamp"'):
+                    self._on_event(line)
+                else:
+                    await self._take_other(line)
+                at += 1
+            taken += at - begun
             if taken >= most or monotonic() >= due:
                 self._yielded()
                 await turns.next()
+                made_way = True
                 taken, due = 0, monotonic() + turns.share
-        await turns.next()  # the next chunk may be here already, and would not wait
+        return made_way
 
     async def _take_other(self, line: bytes) -> None:
         if not line or line.isspace():
@@ -162,7 +185,7 @@ class Client(QMPClient):
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and "event" not in found:
-            await self._on_message(Message(found))
+            await self._on_message(Message(found, eager=False))  # nobody wants it as text again
         else:
             self._on_event(line)
 

@@ -148,16 +148,22 @@ class Connection:
         return self.identity
 
     def follow(
-        self, on_event: Callable[[bytes], None], on_reply: Callable[[str, object], None]
+        self,
+        on_event: Callable[[bytes], None],
+        on_reply: Callable[[str, object], None],
+        again: Callable[[list[bytes], int, int], int],
     ) -> None:
         """Hand over what was kept, and from now on all that comes, in the order of the stream.
 
         Args:
             on_event: called with each line that is no reply.
             on_reply: called with the command and its reply (None for an error).
+            again: as ``Client.again``.
         """
         early, self._early = self._early, None
         self._on_event, self._on_reply = on_event, on_reply
+        if self._context.tap is None:  # which hears every line
+            self._client.again = again
         for line in early.lines if early else ():
             on_event(line)
 

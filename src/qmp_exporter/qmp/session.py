@@ -48,6 +48,14 @@ class Observer:
         """Take note of a line that is not the event that it claims to be."""
         raise NotImplementedError
 
+    def again(self, lines: list[bytes], start: int, end: int) -> int:  # noqa: ARG002 - it may
+        """Take lines without their being decoded, from ``start`` to ``end`` at most.
+
+        Returns:
+            Where the first is that is to be decoded.
+        """
+        return start
+
 
 class Session:
     """The watch over one monitor.
@@ -72,6 +80,7 @@ class Session:
         self._asking: set[asyncio.Task[object]] = set()
         self._probed_at: float | None = None
         self._counted_at = float("-inf")
+        self._due = float("-inf")  # before this, a tick finds nothing to do
         share = random.uniform(0.8, 1.0)  # noqa: S311 - not all at once
         self._quiet = context.timing.quiet * share
         self._counted = context.timing.counted * share
@@ -114,7 +123,7 @@ class Session:
     def tick(self, now: float) -> None:
         """Look after a connection that is quiet; called about once a second."""
         connection = self._connection
-        if connection is None or self._state not in _WATCHED:
+        if now < self._due or connection is None or self._state not in _WATCHED:
             return
         if now - self._counted_at >= self._counted:
             self._ask((Ask.BLOCKSTATS,))
@@ -131,12 +140,15 @@ class Session:
             and self._state is TargetState.CONNECTED
         ):
             self._link(TargetState.UNRESPONSIVE)
+        if self._probed_at is None:  # what is said meanwhile only makes it later
+            self._due = min(connection.read_at + self._quiet, self._counted_at + self._counted)
 
     # ---- one connection
 
     async def _watch(self) -> None:
         connection = await self.transport.connection()
         self._probed_at = None
+        self._due = float("-inf")
         try:
             self._connection = connection
             if self._state is not TargetState.CONNECTING:
@@ -153,7 +165,7 @@ class Session:
         identity = connection.identity or await connection.identify()
         self._counted_at = monotonic()  # what is read now counts failures, too
         self._link(TargetState.CONNECTED, identity=identity, dialled=connection.begun)
-        connection.follow(self._on_event, self._on_reply)
+        connection.follow(self._on_event, self._on_reply, self._observer.again)
         for command in STATE:
             await self._execute(connection, command)
         if self._may_turn_events_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -10,6 +11,9 @@ from qmp_exporter.model.vm import VM
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmp_exporter.model.event import Event
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import Step
 
@@ -33,6 +37,18 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
     span_id: str
 
 
+class Recount(msgspec.Struct, frozen=True, gc=False):
+    """How a sink counts an event that comes again and changes nothing else.
+
+    Attributes:
+        count: called with the stamps of those that came, in Unix seconds.
+        until: monotonic seconds at which the sink wants to take one itself again.
+    """
+
+    count: Callable[[list[float]], None]
+    until: float = inf
+
+
 class Sink(Protocol):
     """What the application hands every step to."""
 
@@ -52,6 +68,12 @@ class Sink(Protocol):
 
         Returns:
             Where this one put it, for the sinks after it; none to leave that as it is.
+        """
+
+    def again(self, vm: str, event: Event) -> Recount | None:
+        """Return how to count an event that it took, should it come again.
+
+        That is good as long as the VM is as it was. None where each event has to be taken.
         """
 
     def rename(self, old: str, new: str) -> None:

@@ -65,6 +65,11 @@ def presets(counter: Counter, vm: VM) -> Iterable[Values]:
     return product(*(_known(label, vm) for label in counter.labels))
 
 
+def known(vm: VM) -> tuple[object, ...]:
+    """Return what `presets` depend on: with the same, they are the same."""
+    return vm.disks.status.keys(), vm.disks.quorums, vm.displays.keys()
+
+
 def _known(label: Label, vm: VM) -> tuple[str, ...]:
     match label.known:
         case "disks":

@@ -20,11 +20,13 @@ from qmp_exporter.catalog.metrics import (
 from qmp_exporter.catalog.spec import Counter
 from qmp_exporter.model.changes import Change, Connected, Overflowed
 from qmp_exporter.model.event import Event
-from qmp_exporter.sinks import NOBODY
-from qmp_exporter.sinks.counting import Plan, plan, presets
+from qmp_exporter.sinks import NOBODY, Recount
+from qmp_exporter.sinks.counting import Plan, known, plan, presets
+from qmp_exporter.sinks.families import Family, Seats
 from qmp_exporter.sinks.reading import about, samples, text, ticks
 from qmp_exporter.sinks.series import Exemplar, Row, Series, Table
-from qmp_exporter.telemetry.samples import About, Samples
+from qmp_exporter.telemetry.body import plain
+from qmp_exporter.telemetry.samples import Samples
 
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from qmp_exporter.model.inputs import Input
     from qmp_exporter.model.vm import VM, Step
     from qmp_exporter.sinks import Trace
+    from qmp_exporter.telemetry.body import Piece
 
 
 OWN_PREFIX: Final = "qmp_exporter_"
@@ -55,47 +58,6 @@ _ABOUT: Final = [about(metric.name, metric.help) for metric in ALL_VM_METRICS]
 _ABOUT_FLEET: Final = [about(name, metric.help) for name, metric in FLEET_METRICS.items()]
 _EVENTS_INDEX: Final = _INDEX[EVENTS_TOTAL.name]
 _ERRORS_INDEX: Final = _INDEX[DECODE_ERRORS.name]
-
-
-class Family:
-    """The text of one metric: a part for each VM, and all of them joined.
-
-    Parts that have exemplars are kept without and with them, and so is what they are joined to.
-    """
-
-    __slots__ = ("_joined", "_marked", "_parts", "help", "kind", "name")
-
-    def __init__(self, metric: About) -> None:
-        self.name = metric.name
-        self.kind = metric.kind
-        self.help = metric.help.replace("\\", r"\\").replace("\n", r"\n")
-        self._parts: dict[object, str] = {}
-        self._marked: dict[object, str] = {}
-        self._joined: dict[bool, str] = {}
-
-    def put(self, owner: object, text: str, marked: str = "") -> None:
-        """Set the part of ``owner``, and that part with exemplars; empty text takes it away."""
-        if text:
-            self._parts[owner] = text
-        else:
-            self._parts.pop(owner, None)
-        if marked:
-            self._marked[owner] = marked
-        elif self._marked:
-            self._marked.pop(owner, None)
-        self._joined.clear()
-
-    def text(self, *, openmetrics: bool) -> str:
-        """Return head and samples, or nothing where there are no samples."""
-        marked = openmetrics and bool(self._marked)
-        joined = self._joined.get(marked)
-        if joined is None:
-            parts = self._parts | self._marked if marked else self._parts
-            joined = self._joined[marked] = "".join(parts.values())
-        if not joined:
-            return ""
-        name = self.name.removesuffix("_total") if openmetrics else self.name
-        return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n{joined}"
 
 
 class MetricsSink:
@@ -123,10 +85,11 @@ class MetricsSink:
         }
         for vm_metric in FLEET_METRICS.values():
             for values in presets(vm_metric, NOBODY):
-                self._fleet[vm_metric.name].row(values, values)
+                self._fleet[vm_metric.name].row(values)
         # What follows belongs to the thread that renders.
         self._lock = threading.Lock()
         self._ticking: dict[Series, None] = {}  # a set that keeps its order
+        self._seats = Seats()
         self._families = list(map(Family, _ABOUT))
         self._fleet_families = list(map(Family, _ABOUT_FLEET))
 
@@ -153,9 +116,37 @@ class MetricsSink:
             self._count_event(series, given, exemplar)
         for change in step.changes:
             self._count_change(series, change, exemplar)
-        if after.disks is not before.disks or len(after.displays) != len(before.displays):
+        if after is not before and known(after) != known(before):
             self._preset(series, own=False)
         self._enqueue(series)
+
+    def again(self, vm: str, event: Event) -> Recount | None:
+        """Return how to raise the rows of an event; none if they share theirs with others."""
+        series = self._series[vm]
+        counted: list[tuple[int, Values, int]] = [(_EVENTS_INDEX, (event.spec.name,), 1)]
+        for index, how in _BY_EVENT.get(event.spec.name, ()):
+            if how.when is None or how.when(event.data):
+                amount = 1 if how.amount is None else how.amount(event.data)
+                counted.append((index, how.values(event.data, series.vm), amount))
+        raised: list[tuple[Table, Row, int]] = []
+        for index, values, amount in counted:
+            table = series.tables[index]
+            if table is None or values not in table.rows:
+                return None
+            raised.append((table, table.rows[values], amount))
+            fleet = self._fleet.get(table.metric)
+            if fleet is not None:
+                raised.append((fleet, fleet.rows[values], amount))
+
+        def count(times: list[float]) -> None:
+            number = len(times)
+            for table, row, amount in raised:
+                row.value += number * amount
+                table.stale = True
+            series.happened(max(times))
+            self._enqueue(series)
+
+        return Recount(count)
 
     def decode_error(self, vm: str, event: str) -> None:
         """Count a line that is not the event that it claims to be."""
@@ -197,7 +188,7 @@ class MetricsSink:
         table = self._series[vm].tables[_INDEX[metric]]
         return sum(row.value for row in table.rows.values()) if table else 0
 
-    def render(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> str:
+    def pieces(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> list[Piece]:
         """Return the exposition of all series, or of those of ``names``.
 
         Thread-safe. Args: ``now`` in monotonic seconds; ``openmetrics`` for OpenMetrics 1.0,
@@ -205,13 +196,16 @@ class MetricsSink:
         """
         with self._lock:
             self._refresh(now)
-            return "".join(
-                [
-                    family.text(openmetrics=openmetrics)
-                    for family in (*self._families, *self._fleet_families)
-                    if not names or family.name in names
-                ]
-            )
+            return [
+                piece
+                for family in (*self._families, *self._fleet_families)
+                if not names or family.name in names
+                for piece in family.pieces(openmetrics=openmetrics)
+            ]
+
+    def render(self, now: float, *, openmetrics: bool, names: frozenset[str]) -> str:
+        """Return the same as text."""
+        return plain(self.pieces(now, openmetrics=openmetrics, names=names)).decode()
 
     def samples(self, clock: Callable[[], float]) -> Iterator[list[Samples]]:
         """Yield what ``render`` shows with its structure: of one VM at a time, then of the fleet.
@@ -242,9 +236,7 @@ class MetricsSink:
     # ---- counting, on the event loop
 
     def _count_event(self, series: Series, event: Event, exemplar: Exemplar | None) -> None:
-        if series.last_event is None or event.time > series.last_event:
-            series.last_event = event.time
-            series.changed = True
+        series.happened(event.time)
         name = event.spec.name
         self._bump(series, _EVENTS_INDEX, (name,), 1, exemplar)
         for index, counter in _BY_EVENT.get(name, ()):
@@ -278,7 +270,7 @@ class MetricsSink:
         table.stale = True
         fleet = self._fleet.get(table.metric)
         if fleet is not None:
-            total = fleet.row(values, values)
+            total = fleet.row(values)
             total.value += amount
             if exemplar is not None:
                 fleet.mark(total, exemplar)
@@ -292,7 +284,7 @@ class MetricsSink:
             if other != values:  # what has closed labels only needs no limit
                 self._overflowed(table.metric)
                 values = other
-        return table.row(values, (series.name, *values))
+        return table.row(values)
 
     def _preset(self, series: Series, *, own: bool) -> None:
         for index, metric in enumerate(ALL_VM_METRICS):
@@ -318,7 +310,7 @@ class MetricsSink:
         for family, table in zip(self._fleet_families, self._fleet.values(), strict=True):
             parts = table.renewed()
             if parts is not None:
-                family.put(table, *parts)
+                family.put(0, *parts)
 
     def _let_go(self) -> None:
         """Drop what is kept of VMs that are gone, for where nobody asks for a rendering."""
@@ -331,10 +323,10 @@ class MetricsSink:
 
     def _refresh_series(self, series: Series, now: float) -> None:
         if series.dropped:
-            self._ticking.pop(series, None)
-            for family in self._families:
-                family.put(series, "")
+            self._vanish(series)
             return
+        if series.seat is None:
+            series.seat = self._seats.take()
         changed = series.changed
         if changed:  # cleared before the state is read, and only if it was set
             series.changed = False
@@ -346,8 +338,16 @@ class MetricsSink:
             ALL_VM_METRICS, series.tables, self._families, strict=True
         ):
             if table is not None:
-                parts = table.renewed()
+                parts = table.renewed(series.start)
                 if parts is not None:
-                    family.put(series, *parts)
+                    family.put(series.seat, *parts)
             elif changed or ticks(metric):
-                family.put(series, text(series, metric, now))
+                family.put(series.seat, text(series, metric, now).encode())
+
+    def _vanish(self, series: Series) -> None:
+        self._ticking.pop(series, None)
+        if series.seat is not None:
+            for family in self._families:
+                family.put(series.seat, b"")
+            self._seats.leave(series.seat)
+            series.seat = None

@@ -18,7 +18,7 @@ from qmp_exporter.catalog.text import label_text
 from qmp_exporter.journal import Entry, Journal
 from qmp_exporter.model.changes import Disconnected, Exited, Stopped
 from qmp_exporter.model.event import Event
-from qmp_exporter.sinks import LATE, NOBODY
+from qmp_exporter.sinks import LATE, NOBODY, Recount
 from qmp_exporter.sinks.details import details
 
 
@@ -101,6 +101,12 @@ class Glance(msgspec.Struct):
         """Return how many of one kind there were."""
         return self.kinds[event].count if event in self.kinds else 0
 
+    def happened(self, event: str, time: float) -> None:
+        """Remember the newest event."""
+        late = 0.0 if self.last_time is None else self.last_time - time
+        if not 0.0 < late <= LATE:
+            self.last_event, self.last_time = event[:MAX_NAME], time
+
 
 class PageSink:
     """Keeps a glance at each VM, and the journal.
@@ -135,13 +141,25 @@ class PageSink:
                 self._event(glance, kind, given, step)
             kind.count += 1
             kind.last = given.time
-            late = 0.0 if glance.last_time is None else glance.last_time - given.time
-            if not 0.0 < late <= LATE:
-                glance.last_event, glance.last_time = given.name[:MAX_NAME], given.time
+            glance.happened(given.name, given.time)
         if step.vm is not before and step.vm.target is not before.target:
             self._monitor(self._glances[vm], given, step)
         if step.changes:
             self._changed(self._glances[vm], step)
+
+    def again(self, vm: str, event: Event) -> Recount | None:
+        """Return how to count an event of a storm, as long as its burst is full."""
+        glance = self._glances[vm]
+        kind = glance.kinds[event.spec.name]
+        if event.now >= kind.full:
+            return None
+
+        def count(times: list[float]) -> None:
+            kind.count += len(times)
+            kind.last = times[-1]
+            glance.happened(event.name, max(times))
+
+        return Recount(count, kind.full)
 
     def tick(self, now: float) -> None:
         """Tell of the storms whose burst is over at ``now``, in monotonic seconds."""

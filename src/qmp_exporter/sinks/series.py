@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Row:
-    """One series that counts: the text before its value, and the value."""
+    """One series that counts: the text of its labels but for the VM, and its value."""
 
-    __slots__ = ("head", "value")
+    __slots__ = ("labels", "value")
 
-    def __init__(self, head: str, value: int = 0) -> None:
-        self.head = head
+    def __init__(self, labels: str, value: int = 0) -> None:
+        self.labels = labels
         self.value = value
 
 
@@ -70,11 +72,13 @@ class Table:
         self.exemplars: dict[Row, Exemplar] | None = None
         self.stale = True
 
-    def row(self, values: Values, shown: Values) -> Row:
-        """Return the row of ``values``, made with the label values ``shown`` if it is new."""
+    def row(self, values: Values) -> Row:
+        """Return the row of ``values``, those of all labels but the VM's; made if it is new."""
         row = self.rows.get(values)
         if row is None:
-            row = self.rows[values] = Row(head(self.metric, self.labels, shown))
+            of_vm = self.labels[:1] == ("vm",)
+            values, labels = shared(self.labels[of_vm:], values)
+            row = self.rows[values] = Row(labels if of_vm else labels[1:])
             self.stale = True
         return row
 
@@ -90,20 +94,23 @@ class Table:
         if kept is None or not 0.0 < kept.time - exemplar.time <= LATE:
             self.exemplars[row] = exemplar
 
-    def renewed(self) -> tuple[str, str] | None:
+    def renewed(self, start: str = "{") -> tuple[bytes, bytes] | None:
         """Return the rows as lines of the exposition format; none if they are as they were.
 
         And the same lines with exemplars, which only OpenMetrics has; empty if there are none.
+        Args: ``start`` is ``Series.start``, for a table of a VM.
         """
         if not self.stale:
             return None
         self.stale = False
         rows = list(self.rows.values())  # in one step, as rows may be added meanwhile
-        text = "".join([f"{row.head}{row.value}\n" for row in rows])
+        start = f"{self.metric}{start}" if self.labels else self.metric
+        text = "".join([f"{start}{row.labels}{row.value}\n" for row in rows])
         last = self.exemplars
         if last is None:
-            return text, ""
-        return text, "".join([f"{row.head}{row.value}{last.get(row, '')}\n" for row in rows])
+            return text.encode(), b""
+        marked = "".join([f"{start}{row.labels}{row.value}{last.get(row, '')}\n" for row in rows])
+        return text.encode(), marked.encode()
 
     def numbers(self, *before: str) -> list[tuple[Values, int]]:
         """Return the rows as label values, ``before`` put before those, and the number."""
@@ -121,8 +128,9 @@ class Series:
         queued: whether it waits to be rendered.
         changed: whether the metrics read from its state are to be rendered again.
         dropped: whether it is to vanish.
-        heads: the text before the value, by metric and label values.
-        floor: the largest value shown, of counters of seconds.
+        start: the text of the label that all of its series have.
+        seat: its place on the page; none before it has one.
+        floor: the largest value shown, of counters of seconds that are not 0.
     """
 
     __slots__ = (
@@ -130,10 +138,11 @@ class Series:
         "changed",
         "dropped",
         "floor",
-        "heads",
         "last_event",
         "name",
         "queued",
+        "seat",
+        "start",
         "tables",
         "vm",
     )
@@ -146,14 +155,22 @@ class Series:
         self.queued = False
         self.changed = True
         self.dropped = False
-        self.heads: dict[tuple[str, Values], str] = {}
+        self.start = f'{{vm="{_escaped(name)}"'
+        self.seat: int | None = None
         self.floor: dict[tuple[str, Values], float] = {}
+
+    def happened(self, time: float) -> None:
+        """Remember the newest event, by its Unix seconds."""
+        if self.last_event is None or time > self.last_event:
+            self.last_event = time
+            self.changed = True
 
     def lines(
         self, metric: str, labels: tuple[str, ...], rows: Iterable[tuple[Values, float]]
     ) -> str:
         """Return rows read from the state as lines of the exposition format."""
-        return "".join([f"{self._head(metric, labels, v)}{number(n)}\n" for v, n in rows])
+        start = f"{metric}{self.start}"
+        return "".join([f"{start}{shared(labels, v)[1]}{number(n)}\n" for v, n in rows])
 
     def further(
         self,
@@ -163,11 +180,10 @@ class Series:
         more: tuple[tuple[str, str], ...],
     ) -> str:
         """Return rows as lines, with more labels, as pairs of name and value."""
-        names = ("vm", *labels, *(name for name, _ in more))
+        names = (*labels, *(name for name, _ in more))
         told = tuple(value for _, value in more)
-        return "".join(
-            [f"{head(metric, names, (self.name, *v, *told))}{number(n)}\n" for v, n in rows]
-        )
+        start = f"{metric}{self.start}"
+        return "".join([f"{start}{_text(names, (*v, *told))}{number(n)}\n" for v, n in rows])
 
     def risen(
         self, metric: str, rows: Iterable[tuple[Values, float]]
@@ -179,33 +195,30 @@ class Series:
         risen = []
         for values, seconds in rows:
             key = (metric, values)
-            self.floor[key] = max(seconds, self.floor.get(key, 0.0))
-            risen.append((values, self.floor[key]))
+            most = max(seconds, self.floor.get(key, 0.0))
+            if most:
+                self.floor[key] = most
+            risen.append((values, most))
         return risen
 
-    def _head(self, metric: str, labels: tuple[str, ...], values: Values) -> str:
-        key = (metric, values)
-        found = self.heads.get(key)
-        if found is None:
-            if len(self.heads) >= MAX_HEADS:
-                self.heads.clear()
-            found = self.heads[key] = head(metric, ("vm", *labels), (self.name, *values))
-        return found
+
+MOST_SHARED: Final = 8192
+"""Sets of label values kept; more than there are, unless ids change all the time."""
 
 
-MAX_HEADS: Final = 4096
-"""Texts kept for one VM; more than its series ever are, unless its ids change all the time."""
+@lru_cache(MOST_SHARED)
+def shared(labels: tuple[str, ...], values: Values) -> tuple[Values, str]:
+    """Return label values and their text, which are the same objects for all VMs that have them."""
+    return values, _text(labels, values)
 
 
-def head(metric: str, labels: tuple[str, ...], values: Values) -> str:
-    """Return the text of a sample before its value.
+def _text(labels: tuple[str, ...], values: Values) -> str:
+    """Return labels after others, up to the value of the sample.
 
     Source: Prometheus' text exposition format 0.0.4 and OpenMetrics 1.0, which agree on it.
     """
-    if not labels:
-        return f"{metric} "
-    pairs = ",".join(f'{n}="{_escaped(v)}"' for n, v in zip(labels, values, strict=True))
-    return f"{metric}{{{pairs}}} "
+    pairs = [f',{n}="{_escaped(v)}"' for n, v in zip(labels, values, strict=True)]
+    return f"{''.join(pairs)}}} "
 
 
 def _escaped(value: str) -> str:
@@ -216,4 +229,8 @@ def number(value: float) -> str:
     """Return a number as a sample shows it: whole ones without a fraction."""
     if isinstance(value, int):
         return str(value)
-    return str(int(value)) if value.is_integer() else repr(value)
+    if value.is_integer():
+        return str(int(value))
+    if isfinite(value):
+        return repr(value)
+    return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"

@@ -56,6 +56,20 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def observe_all(self, values: list[float]) -> None:
+        """Count several values, none of them negative or all that are as 0."""
+        least, most = min(values), max(values)
+        if least < 0.0:
+            values = [max(0.0, value) for value in values]
+            least = max(0.0, least)
+        bucket = bisect_left(self.bounds, least)
+        if bucket == bisect_left(self.bounds, most):  # as those of a storm are
+            self.counts[bucket] += len(values)
+        else:
+            for value in values:
+                self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += sum(values)
+
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulative counts as prometheus-client takes them."""
         cumulative = 0

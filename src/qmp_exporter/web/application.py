@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from qmp_exporter.errors import ConfigError
 from qmp_exporter.journal import Journal
 
 from .control import Reload, shown
+from .library import web
 from .metrics import Metrics, Render
 from .middlewares import deadline, guard, harden, plain
 from .pages import Landing, Machines, probe

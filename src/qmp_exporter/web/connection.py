@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-
 from qmp_exporter.errors import RequestError
 
 from .head import FIELDS, HEAD, LINE, take
+from .library import HttpProcessingError, web
 from .reply import refusal, text
 
 

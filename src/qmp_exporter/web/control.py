@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from qmp_exporter.errors import QmpExporterError
+from qmp_exporter.telemetry.body import Piece
 
 from .reply import rendered, text
 
@@ -77,7 +78,7 @@ def shown(config: Callable[[], str], pool: Executor) -> Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         kind = "text/plain; charset=utf-8"
-        return await rendered(request, pool, lambda: (config().encode(), kind))
+        return await rendered(request, pool, lambda: ((Piece(config().encode()),), kind))
 
     return answer
 

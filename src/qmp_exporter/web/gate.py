@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from .library import web
 from .passwords import BusyError, Passwords, credentials
 from .reply import text
 

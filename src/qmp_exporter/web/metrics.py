@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from qmp_exporter.telemetry.body import Body
+
 
 class Render(Protocol):
     """Renders all metrics.
@@ -23,7 +25,7 @@ class Render(Protocol):
     Called in a thread, in several at once; it may take its time.
     """
 
-    def __call__(self, accept: str | None, names: frozenset[str]) -> tuple[bytes, str]:
+    def __call__(self, accept: str | None, names: frozenset[str]) -> tuple[Body, str]:
         """The exposition in the format that was asked for.
 
         Args:

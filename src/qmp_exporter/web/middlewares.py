@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from .library import web
 from .reply import HEADERS, send, text
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qmp_exporter.telemetry.body import Piece
+
 from .html import CSP, render_links, render_machine, render_overview
 from .html.events import LISTED
 from .html.landing import Asked
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from qmp_exporter.journal import Journal
+    from qmp_exporter.telemetry.body import Body
 
     from .machine import Machine
     from .overview import Overview
@@ -76,9 +79,9 @@ class Machines:
 async def _document(
     request: web.Request, pool: Executor, page: Callable[[], str]
 ) -> web.StreamResponse:
-    def body() -> tuple[bytes, str]:
+    def body() -> tuple[Body, str]:
         # A lone surrogate, which a path may hold, cannot be encoded.
-        return page().encode(errors="replace"), "text/html; charset=utf-8"
+        return (Piece(page().encode(errors="replace")),), "text/html; charset=utf-8"
 
     response = await rendered(request, pool, body)
     response.headers["Content-Security-Policy"] = CSP

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
+from qmp_exporter.telemetry.body import gzipped, plain
 
+from .library import web
 from .negotiation import accepts_gzip
 
 
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from qmp_exporter.errors import RequestError
+    from qmp_exporter.telemetry.body import Body
 
 
 # Seconds that a client may take to read one answer; it holds the memory of the body meanwhile.
 SEND_TIMEOUT = 30.0
-# The fastest level: on an exposition it is within a few percent of the best in size.
-_GZIP_LEVEL = 1
-
 # Bytes of a body to hand over at once. asyncio's TLS does not know how much the transport below it
 # holds: it says wait with the next piece, and of a body in one piece it takes all.
 _PIECE = 128 * 1024
@@ -61,7 +59,7 @@ def refusal(refused: RequestError, *, head: bool = False) -> bytes:
 
 
 async def rendered(
-    request: web.Request, pool: Executor, produce: Callable[[], tuple[bytes, str]]
+    request: web.Request, pool: Executor, produce: Callable[[], tuple[Body, str]]
 ) -> web.Response:
     """Call ``produce`` for a body and its content type, and pack it, both in a thread of ``pool``.
 
@@ -72,7 +70,7 @@ async def rendered(
 
     def work() -> tuple[bytes, str]:
         body, content_type = produce()
-        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if packed else body, content_type
+        return gzipped(body) if packed else plain(body), content_type
 
     body, content_type = await asyncio.get_running_loop().run_in_executor(pool, work)
     headers = {"Content-Type": content_type, "Vary": "Accept-Encoding"}

@@ -7,11 +7,10 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from .address import Address, UnixAddress, bind, parse_address, remove_dead, url
 from .connection import NO_PLACE, Connection
 from .handshakes import TIMEOUT
+from .library import web
 from .places import Places, client
 from .reply import refusal
 

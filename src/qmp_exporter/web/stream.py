@@ -12,10 +12,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 from qmp_exporter.journal import Filter
 
+from .library import web
 from .reply import text
 
 

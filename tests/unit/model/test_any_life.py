@@ -30,11 +30,15 @@ from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.catalog.metrics import ALL_VM_METRICS
 from qmp_exporter.catalog.spec import Sampled
 from qmp_exporter.catalog.states import MIGRATION_STATUSES, RUN_STATES, LostCause, TargetState
+from qmp_exporter.model.apply import apply
 from qmp_exporter.model.changes import Connected, Disconnected, Exited, Stopped
+from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Ask, Input, Link, Reply
 from qmp_exporter.model.operation import MAX_CLOSING, Began, Ended, Fact, Noted, Told, Underway
 from qmp_exporter.model.replies import Balloon, MigratedRam, MigrationInfo, Status
+from qmp_exporter.model.transitions import steady
 from qmp_exporter.model.underway import follow, tick
+from qmp_exporter.model.vm import Step
 
 
 NOW: Final = 1_000.0
@@ -78,6 +82,7 @@ answers = st.sampled_from(
     ]
 )
 SPANS: Final = st.sampled_from([0.0, 0.001, 0.25, 1.0, 9.0, 60.0])
+LATER: Final = (0.0, 0.5, 11.0, 1e6)
 LATE: Final = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 1.5, -0.5, 600.0, 9999.0])
 
 
@@ -108,6 +113,10 @@ class AnyLife(RuleBasedStateMachine):
         after = step.vm
         self.follow(*follow(self.underway, given, before, step))
         assert msgspec.msgpack.encode(repr(before)) == frozen
+        if isinstance(given, Event) and step == Step(before) and steady(before, given):
+            for late in LATER:  # whenever it comes again, it changes nothing
+                again = msgspec.structs.replace(given, time=given.time + late, now=given.now + late)
+                assert apply(after, again) == Step(after)
         assert after is before or after != before
         kinds = [type(change) for change in step.changes]
         assert kinds.count(Disconnected) == (watched and not after.watched and _lost(given))

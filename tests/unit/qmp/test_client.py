@@ -9,7 +9,7 @@ import json
 import socket
 import tomllib
 from importlib.metadata import version
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from qemu.qmp.message import Message
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.qmp import client as module
 from qmp_exporter.qmp import turns as turns_module
-from qmp_exporter.qmp.client import CHUNK, RELIED_ON, Client, Limits
+from qmp_exporter.qmp.client import AT_ONCE, CHUNK, RELIED_ON, Client, Limits
 from recorder import strangers
 
 
@@ -310,6 +310,54 @@ async def test_a_flood_lets_others_have_their_turn(
     turns = [len(list(lines)) for _, lines in groupby(order[:-alone])]
     assert len(turns) > lines // 256
     assert max(turns) <= 256
+
+
+async def test_what_came_before_may_be_taken_undecoded() -> None:
+    """Some lines at a time, in their order; what is not taken goes its way, replies too."""
+    client, calls = listening()
+    client._cb_outbound(Message({"execute": "query-name", "id": "1"}))
+
+    def again(lines: list[bytes], start: int, end: int) -> int:
+        assert 0 < end - start <= AT_ONCE
+        taken = list(takewhile(lambda line: b"RESUME" in line, lines[start:end]))
+        calls.extend(("again", line) for line in taken)
+        return start + len(taken)
+
+    client.again = again
+    other = EVENT.replace(b"RESUME", b"STOP")
+    reply = b'{"return": {"name": "web"}, "id": "1"}'
+    said = [EVENT] * 100 + [other, EVENT, reply, EVENT, b"", other]
+    await feed(client, [b"\n".join(said) + b"\n"])
+    taken = ("again", EVENT)
+    assert calls == [
+        *[taken] * 100,
+        ("event", other),
+        taken,
+        ("reply", "query-name", {"name": "web"}),
+        taken,
+        ("event", other),
+    ]
+
+
+async def test_a_flood_that_is_taken_makes_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However cheap its lines are, it takes no more of a turn than another one."""
+    for name in ("TURN", "MOST"):
+        monkeypatch.setattr(turns_module, name, 1e9)
+    waits: list[int] = []
+    taken = 0
+
+    def again(lines: list[bytes], start: int, end: int) -> int:
+        nonlocal taken
+        taken += min(end, len(lines)) - start
+        return min(end, len(lines))
+
+    client = Client(
+        lambda _: None, lambda *_: None, Limits(lines=100), yielded=lambda: waits.append(taken)
+    )
+    client.again = again
+    await feed(client, [(EVENT + b"\n") * 350])
+    assert waits == [100, 200, 300]
+    assert taken == 350
 
 
 async def test_slow_work_ends_a_turn_early(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,7 +234,7 @@ async def test_a_qemu_that_dials_in_is_identified_and_handed_over(path: Path) ->
         assert connection.target.address == f"{path}#{os.getpid()}"
         await qemu.send_event("POWERDOWN")
         lines: list[bytes] = []
-        connection.follow(lines.append, lambda *_: None)
+        connection.follow(lines.append, lambda *_: None, lambda _lines, start, _end: start)
         await until(lambda: lines, "the event")
         await connection.close()
     assert notes.rejected == []

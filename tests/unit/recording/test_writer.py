@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,18 @@ PATIENCE = 10.0
 @contextmanager
 def pipe() -> Iterator[tuple[int, int]]:
     """A pipe of which nobody has read anything."""
-    ends = os.pipe()
+    reading, writing = os.pipe()
     try:
-        yield ends
+        yield reading, writing
     finally:
-        for end in ends:
-            with suppress(OSError):  # closed by the test
-                os.close(end)
+        with suppress(OSError):  # closed by the test
+            os.close(reading)
+        for thread in threading.enumerate():
+            if thread.name == "qmp-exporter-writer":  # else it may write to who has the number next
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
+        with suppress(OSError):
+            os.close(writing)
 
 
 def test_lines_are_written_as_they_come() -> None:

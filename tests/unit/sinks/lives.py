@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +58,7 @@ NUMBERS: Final = (
     *WHOLE,
     *(0.5, -0.0, 0.1, -0.25, 1e-7, -1e-7, 1e15, 1e16, -1e16, 1e22, 1e23, 123456.5, 1234567.5),
     *(1e6, 999_999.75, 1_700_000_000.123456, 2.0**53 + 2, 2.0**-1074, -1e300, sys.float_info.max),
+    *(math.nan, math.inf, -math.inf),
 )
 PIECES: Final = (
     *('"', "\\", '\\"', "\\n", "n", " ", "#", "{", "}", "=", ",", "'", "1", "web", "disk0", '="'),
@@ -91,6 +93,9 @@ class Beside:
         """Take what an input made of a VM."""
         for sink in self._sinks:
             sink.take(_raw(vm), given, before, step, self.trace)
+
+    def again(self, vm: str, event: Event) -> None:
+        """Have every event taken: each has its own place in a trace."""
 
     def decode_error(self, vm: str, event: str) -> None:
         """Take a line that is not the event that it claims to be."""

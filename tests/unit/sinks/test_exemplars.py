@@ -292,12 +292,12 @@ def test_they_are_written_as_prometheus_client_does(
 ) -> None:
     """Its parser reads the same of both, to the nanosecond."""
     put = Trace(f"{trace_id:032x}", f"{span_id:016x}")
-    table = Table("m_total", ("vm",))
-    row = table.row(("web",), ("web",))
+    table = Table("m_total", ("name",))
+    row = table.row(("web",))
     row.value = value
     table.mark(row, Exemplar(put, time).by(value))
-    (_, ours) = table.renewed() or ("", "")
-    family = CounterMetricFamily("m", "", labels=["vm"])
+    (_, ours) = table.renewed() or (b"", b"")
+    family = CounterMetricFamily("m", "", labels=["name"])
     ids = {"trace_id": put.trace_id, "span_id": put.span_id}
     family.add_metric(["web"], value, exemplar=LibraryExemplar(ids, value, time))
     registry = CollectorRegistry()
@@ -305,7 +305,7 @@ def test_they_are_written_as_prometheus_client_does(
     theirs = generate_latest(registry).decode()  # type: ignore[no-untyped-call]
     found = [
         next(iter(text_string_to_metric_families(page))).samples  # type: ignore[no-untyped-call]
-        for page in (theirs, f"# HELP m \n# TYPE m counter\n{ours}# EOF\n")
+        for page in (theirs, f"# HELP m \n# TYPE m counter\n{ours.decode()}# EOF\n")
     ]
     assert found[0] == found[1]
     assert found[0][0].exemplar

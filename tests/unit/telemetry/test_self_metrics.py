@@ -146,3 +146,17 @@ def test_no_thread_loses_what_another_adds() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert values(own)[name, ()] == 4 * each
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.5], [0.5, 0.6, 0.9], [0.1, 1.0, 5.0, 99.0], [-3.0, 0.2], [-3.0, -1.0], [1.0, 1.0]],
+)
+def test_several_observations_at_once_are_as_each_alone(values: list[float]) -> None:
+    """In one bucket or in many; below 0 is 0."""
+    together, alone = Histogram((0.3, 1.0, 10.0)), Histogram((0.3, 1.0, 10.0))
+    together.observe_all(values)
+    for value in values:
+        alone.observe(max(0.0, value))
+    assert together.counts == alone.counts
+    assert together.total == pytest.approx(alone.total)
