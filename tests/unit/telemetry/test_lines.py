@@ -30,6 +30,10 @@ def pipe() -> Iterator[tuple[int, int]]:
         yield reader, writer
     finally:
         os.close(reader)
+        for thread in threading.enumerate():
+            if thread.name == "qmp-exporter-lines":  # else it may write to who has the number next
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
         os.close(writer)
 
 
