@@ -178,7 +178,9 @@ def child(
 def _variables() -> dict[str, str]:
     """Return our variables, without those that would change what is measured."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "QMP_EXPORTER_"))}
-    return ours | {"PYTHONPATH": os.pathsep.join((str(REPOSITORY / "src"), str(REPOSITORY / "tests"), str(REPOSITORY)))}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)  # else what was not compiled before is compiled now
+    folders = (REPOSITORY / "src", REPOSITORY / "tests", REPOSITORY)
+    return ours | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def program(module: str) -> tuple[str, str, str]:
