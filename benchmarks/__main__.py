@@ -6,17 +6,17 @@ import argparse
 import importlib
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from benchmarks.bench import Bench
 from benchmarks.machine import describe, short
-from benchmarks.processes import BenchError, beside
+from benchmarks.processes import beside
 from benchmarks.report import Report, Result
 
 
@@ -69,9 +69,9 @@ def measured(group: str, bench: Bench, began: float) -> Result:
     print(f"{time.monotonic() - began:6.0f} s  {group}", file=sys.stderr, flush=True)
     try:
         found: Result = importlib.import_module(f"benchmarks.{group}").run(bench)
-    except (BenchError, OSError, subprocess.SubprocessError) as error:
-        print(f"{group} failed: {error}", file=sys.stderr, flush=True)
-        return Result(group, (), failed=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the report says so
+        traceback.print_exc()
+        return Result(group, (), failed=f"{type(error).__name__}: {error}")
     return found
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPOSITORY: Final = Path(__file__).parent.parent
 CORES: Final = sorted(os.sched_getaffinity(0))
 
-PATIENCE: Final = 120.0
+PATIENCE: Final = 600.0
 """Seconds that an answer of a program may take."""
 
 END: Final = 30.0

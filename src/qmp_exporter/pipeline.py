@@ -10,7 +10,7 @@ from qmp_exporter.model.changes import MigrationEnded
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.fleet import Fleet
 from qmp_exporter.model.inputs import Link
-from qmp_exporter.model.transitions import steady
+from qmp_exporter.model.transitions import same_until
 from qmp_exporter.repeats import Repeats
 
 
@@ -158,11 +158,14 @@ class Pipeline:
             self._each(lambda sink: sink.add(name, vm))
 
     def _learn(self, address: str, name: str, vm: VM, event: Event) -> None:
-        """Know an event that changed nothing, if it never will and no sink has to see it again."""
+        """Know an event that changed nothing, if it will not and no sink has to see it again."""
         repeats = self._repeats.get(address)
         if repeats is None:
             repeats = self._repeats[address] = Repeats(self._delays)
-        if not repeats.came(event.line) or not steady(vm, event):
+        if not repeats.came(event.line):
+            return
+        until = same_until(vm, event)
+        if until <= event.now:
             return
         recounts: list[Recount] = []
         for sink in reversed(self._sinks):  # the page, which mostly wants to see it, first
@@ -174,7 +177,7 @@ class Pipeline:
             if recount is None:
                 return
             recounts.append(recount)
-        repeats.learn(event.line, tuple(recounts))
+        repeats.learn(event.line, tuple(recounts), until)
 
     def _forget(self, name: str) -> None:
         self._shown.discard(name)

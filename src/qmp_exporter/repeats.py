@@ -76,13 +76,16 @@ class Repeats:
         self._came.add(mark)
         return False
 
-    def learn(self, line: bytes, recounts: tuple[Recount, ...]) -> None:
-        """Know an event that came before, until one of the sinks wants to see it again."""
+    def learn(self, line: bytes, recounts: tuple[Recount, ...], until: float = inf) -> None:
+        """Know an event that came before, until one of the sinks wants to see it again.
+
+        Args: ``until`` is when it may mean something else at the latest, in monotonic seconds.
+        """
         if len(self._known) >= MOST:
             self._known.clear()
             self._until = inf
         self._known[_rest(line)] = Known(recounts)
-        self._until = min((self._until, *(recount.until for recount in recounts)))
+        self._until = min((self._until, until, *(recount.until for recount in recounts)))
 
     def take(self, lines: Sequence[bytes], start: int, end: int) -> int:
         """Count the events that are known, from ``start`` on; return where the first other one is.

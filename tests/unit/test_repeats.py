@@ -12,6 +12,7 @@ from qmp_exporter import pipeline as pipeline_module
 from qmp_exporter import repeats as module
 from qmp_exporter.catalog.decoder import MAX_SKEW
 from qmp_exporter.catalog.events import EVENTS
+from qmp_exporter.model.disks import ASK_EVERY
 from qmp_exporter.model.inputs import Ask
 from qmp_exporter.model.replies import BlockStats
 from qmp_exporter.model.target import Target
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 A, B = "/run/a.sock", "/run/b.sock"
 ERROR = {"device": "", "qom-path": "/machine/peripheral/disk0", "operation": "read"}
+NAMELESS = {"device": "", "node-name": "#block1", "operation": "read", "action": "report"}
 REPORTED = ("BLOCK_IO_ERROR", ERROR | {"nospace": False, "action": "report"})
 
 
@@ -269,6 +271,18 @@ def test_a_storm_is_mostly_not_decoded() -> None:
     side = Side()
     assert storm(side) > 980
     assert side.metrics.value("web", "qemu_block_io_errors_total") == 1000
+
+
+def test_a_disk_that_is_not_known_is_asked_for_while_its_errors_storm(clock: Clock) -> None:
+    """Every ten seconds; between two questions they are as those of other disks."""
+    side = Side()
+    for at in (0.0, 5.0, ASK_EVERY, ASK_EVERY + 5):
+        clock.at = at
+        lines = [line("BLOCK_IO_ERROR", NAMELESS, at)] * 1000
+        before = side.taken
+        side.as_the_client_does(lines, at)
+        assert side.taken - before > 980
+        assert side.pipeline.fleet.vm(A).disks.asked == BOOT + at // ASK_EVERY * ASK_EVERY
 
 
 @pytest.mark.usefixtures("clock")

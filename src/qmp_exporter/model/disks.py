@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -68,10 +69,10 @@ class Disks(msgspec.Struct, frozen=True):
             found[name] = (rd + failed[0], wr + failed[1], flush + failed[2])
         return msgspec.structs.replace(self, failures=found)
 
-    def unknown(self, error: IoError, now: float) -> bool:
-        """Whether another ``query-block`` may tell the disk's name, and is due."""
-        named = error.device or _id(error.qom_path or error.qdev)
-        return not named and error.node_name not in self.nodes and now - self.asked >= ASK_EVERY
+    def due(self, error: IoError) -> float:
+        """Return when another ``query-block`` may tell the disk's name, in monotonic seconds."""
+        named = error.device or _id(error.qom_path or error.qdev) or error.node_name in self.nodes
+        return inf if named else self.asked + ASK_EVERY
 
     def crowded(self, name: str) -> bool:
         """Whether there is no room to tell the state of one more disk apart."""

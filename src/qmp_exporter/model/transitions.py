@@ -179,7 +179,7 @@ def _io_error(vm: VM, event: Event) -> Step:
             disks=vm.disks.failed(error, event.time),
         )
     step = Step(vm, changes)
-    if vm.disks.unknown(error, event.now):
+    if event.now >= vm.disks.due(error):
         disks = msgspec.structs.replace(vm.disks, asked=event.now)
         step = asking(msgspec.structs.replace(vm, disks=disks), changes, Ask.BLOCK)
     if Ask.BLOCKSTATS in vm.asked:
@@ -286,34 +286,34 @@ def _job_ended(vm: VM, event: Event) -> Step:
     return Step(msgspec.structs.replace(vm, jobs=jobs))
 
 
-def _steady_io_error(vm: VM, event: Event) -> bool:
-    error = cast("IoError", event.data)
-    return error.action != "stop" and not vm.disks.unknown(error, inf)
-
-
-def _steady_watchdog(_: VM, event: Event) -> bool:
-    return cast("Watchdog", event.data).action not in {"pause", "poweroff"}
-
-
-def _steady_panic(_: VM, event: Event) -> bool:
-    return cast("Panic", event.data).action not in {"pause", "poweroff"}
-
-
-def steady(vm: VM, event: Event) -> bool:
-    """Whether an event that changed nothing of a VM never will, however much later it comes again.
+def same_until(vm: VM, event: Event) -> float:
+    """Return until when an event that changed nothing of a VM will not if it comes again.
 
     That is said of events that come by the thousand; of others it is not asked.
+
+    Returns:
+        Monotonic seconds; -inf where each may mean something else.
     """
     name = event.spec.name
     if name in TRANSITIONS:
-        return name in _STEADY and _STEADY[name](vm, event)
-    return not event.spec.gauges
+        return _SAME[name](vm, event) if name in _SAME else -inf
+    return -inf if event.spec.gauges else inf
 
 
-_STEADY: Final[dict[str, Callable[[VM, Event], bool]]] = {
-    "BLOCK_IO_ERROR": _steady_io_error,
-    "GUEST_PANICKED": _steady_panic,
-    "WATCHDOG": _steady_watchdog,
+def _same_error(vm: VM, event: Event) -> float:
+    error = cast("IoError", event.data)
+    return -inf if error.action == "stop" else vm.disks.due(error)
+
+
+def _same_action(_: VM, event: Event) -> float:
+    action = cast("Watchdog | Panic", event.data).action
+    return -inf if action in {"pause", "poweroff"} else inf
+
+
+_SAME: Final[dict[str, Callable[[VM, Event], float]]] = {
+    "BLOCK_IO_ERROR": _same_error,
+    "GUEST_PANICKED": _same_action,
+    "WATCHDOG": _same_action,
 }
 
 TRANSITIONS: Final[dict[str, Callable[[VM, Event], Step]]] = {
