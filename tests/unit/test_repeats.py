@@ -275,7 +275,7 @@ def test_a_storm_is_mostly_not_decoded() -> None:
 
 def test_a_disk_that_is_not_known_is_asked_for_while_its_errors_storm(clock: Clock) -> None:
     """Every ten seconds; between two questions they are as those of other disks."""
-    side = Side()
+    side = Side(page=False)  # which wants to see some each second
     for at in (0.0, 5.0, ASK_EVERY, ASK_EVERY + 5):
         clock.at = at
         lines = [line("BLOCK_IO_ERROR", NAMELESS, at)] * 1000
