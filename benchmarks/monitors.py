@@ -7,6 +7,7 @@ other. Orders are those of `Monitors`, by name.
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import json
 import os
@@ -43,24 +44,27 @@ class Vm:
         index: also its name.
 
     Attributes:
+        listener: of the monitor.
         client: that is served; None: there is none.
+        rest: what it sent after its last whole command.
     """
 
     def __init__(self, index: int) -> None:
+        self.listener = socket.socket(socket.AF_UNIX)
         self.client: socket.socket | None = None
         self._name = str(index)
         self._uuid = str(UUID(int=index + 1))
-        self._text = ""
+        self.rest = ""
 
     def commands(self, chunk: bytes) -> Iterator[dict[str, Any]]:
         """Yield each command that is whole now."""
-        self._text += chunk.decode()
-        while text := self._text.lstrip():
+        self.rest += chunk.decode()
+        while text := self.rest.lstrip():
             try:
                 command, end = DECODE(text)
             except ValueError:
                 return  # the rest of it is on its way
-            self._text = text[end:]
+            self.rest = text[end:]
             yield command
 
     def answer(self, name: str) -> object:
@@ -96,11 +100,9 @@ class Monitors:
         self._answers: dict[str, object] = {"qmp_capabilities": {}}
         self._selector = selectors.DefaultSelector()
         for index, vm in enumerate(self._vms, first):
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(folder / f"{index}.qmp"))
-            listener.listen(BACKLOG)
-            listener.settimeout(0)
-            self._selector.register(listener, selectors.EVENT_READ, (self._accept, vm))
+            vm.listener.bind(str(folder / f"{index}.qmp"))
+            vm.listener.listen(BACKLOG)
+            self._selector.register(vm.listener, selectors.EVENT_READ, (self._accept, vm))
         self._selector.register(sys.stdin, selectors.EVENT_READ, (None, None))
 
     # ---- orders
@@ -155,12 +157,16 @@ class Monitors:
             self._turn()
 
     def _turn(self, patience: float | None = None) -> None:
+        ordered = False
         for key, _ in self._selector.select(patience):
             act, vm = key.data
             if act is None:
-                self._obey()
+                ordered = True
             else:
                 act(key.fileobj, vm)
+        # Last: turns within it would leave the rest of these out of date.
+        if ordered:
+            self._obey()
 
     def _obey(self) -> None:
         line = os.read(sys.stdin.fileno(), 4096)
@@ -171,35 +177,34 @@ class Monitors:
         print(json.dumps(told), flush=True)
 
     def _accept(self, listener: socket.socket, vm: Vm) -> None:
-        if vm.client is None:  # else it waits, as with QEMU
-            try:
-                vm.client, _ = listener.accept()
-            except BlockingIOError:
-                return  # as in `_read`
-            self._clients.add(vm)
-            self._selector.register(vm.client, selectors.EVENT_READ, (self._read, vm))
+        vm.client, _ = listener.accept()
+        self._clients.add(vm)
+        self._selector.unregister(listener)  # whoever comes now waits, as with QEMU
+        self._selector.register(vm.client, selectors.EVENT_READ, (self._read, vm))
+        with contextlib.suppress(ConnectionError):
             vm.client.sendall(GREETING)
 
     def _read(self, client: socket.socket, vm: Vm) -> None:
         try:
-            chunk = client.recv(1 << 16, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return  # it was read in a turn within this one, while an order was obeyed
+            chunk = client.recv(1 << 16)
+            for command in vm.commands(chunk):
+                self._reply(client, vm, command)
         except ConnectionError:
             chunk = b""
         if not chunk:
             self._selector.unregister(client)
             client.close()
-            vm.client = None
+            vm.client, vm.rest = None, ""
+            self._selector.register(vm.listener, selectors.EVENT_READ, (self._accept, vm))
             self._clients.discard(vm)
             self._served.discard(vm)
-            return
-        for command in vm.commands(chunk):
-            name = command["execute"]
-            client.sendall(crlf(reply_to(command, vm.answer(name) or self._answer(name))))
-            if name == LAST:
-                self._served.add(vm)
-                self._last_served = time.time()
+
+    def _reply(self, client: socket.socket, vm: Vm, command: dict[str, Any]) -> None:
+        name = command["execute"]
+        client.sendall(crlf(reply_to(command, vm.answer(name) or self._answer(name))))
+        if name == LAST:
+            self._served.add(vm)
+            self._last_served = time.time()
 
     def _answer(self, name: str) -> object:
         if name not in self._answers:
