@@ -34,6 +34,10 @@ VERSION: Final = (7, 2, 22)
 CAPABILITIES: Final = "query-migrate-capabilities"
 """What the exporter asks last."""
 
+DISKS: Final = "disks"
+SOME: Final = 8
+"""Disks of that stream."""
+
 PIECE: Final = 256 * 1024
 """Bytes, about, that are sent between two looks for commands."""
 
@@ -54,14 +58,28 @@ def answer(command: str, arguments: dict[str, Any], state: MachineState) -> obje
 def lines(kind: str) -> list[bytes]:
     """Return events as QEMU 7.2 sent them.
 
-    Args: ``kind`` is ``mixed`` for all kinds, in their order, or the name of an event: one after
-    which the machine runs on, as there is no storm of one that stops it.
+    Args:
+        kind: ``mixed`` for all kinds, in their order; `DISKS` for errors of several disks, reads
+            and writes in turn; or the name of an event: one after which the machine runs on, as
+            there is no storm of one that stops it.
     """
     every = [line for one in Recording.shipped("7.2").scenarios for line in one.lines]
     if kind == "mixed":
         return every
+    if kind == DISKS:
+        (error,) = lines("BLOCK_IO_ERROR")
+        return [
+            error.replace(b'"dbg"', b'"disk%d"' % disk).replace(b'"read"', b'"%b"' % operation)
+            for disk in range(SOME)
+            for operation in (b"read", b"write")
+        ]
     name, stops = f'"event": "{kind}"'.encode(), b'"action": "stop"'
     return [next(line for line in every if name in line and stops not in line)]
+
+
+def different(events: Iterable[bytes]) -> int:
+    """Return how many of them are different but for the stamp."""
+    return len({line[line.index(STAMP_ENDS) :] for line in events})
 
 
 def stamped(kinds: Iterable[bytes], number: int) -> list[bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.blast import CAPABILITIES
+from benchmarks.blast import CAPABILITIES, DISKS, SOME, different, lines
 from benchmarks.exporter import exporter
 from benchmarks.processes import beside, built, child, measured, program
 from benchmarks.report import Bar, Result, Row, Table
@@ -41,20 +41,23 @@ NUMBERS: Final = {
 """Events of a round: each takes a second or a few."""
 
 STORM: Final = "BLOCK_IO_ERROR"
-STREAMS: Final = {STORM: "BLOCK_IO_ERROR", "mixed": "captured events of all kinds"}
+STREAMS: Final = {
+    STORM: "BLOCK_IO_ERROR",
+    DISKS: f"BLOCK_IO_ERROR of {SOME} disks in turn",
+    "mixed": "captured events of all kinds",
+}
 
 STOCK_TIMES: Final = 8.0
 GO_TIMES: Final = 2.0
 
 HOW: Final = (
-    "One VM sends over a unix socket, {stream} of QEMU 7.2, stamped with the time of the run, as"
-    " fast as it is read. The sender has a core of its own, all its bytes are made beforehand, and"
-    " it answers commands as QEMU would. The others decode and count, and do not know what an event"
-    " means for the machine. qmp-exporter runs as a process as people run it, and its"
-    " row ends when /metrics shows the last event; the others end when they have counted it."
-    " {numbers} events a round. Lost: {lost}."
+    "One VM sends over a unix socket, {stream}, as QEMU 7.2 did but stamped with the time of the"
+    " run, as fast as it is read; {kinds} different but for the stamp. The sender has a core of"
+    " its own, all its bytes are made beforehand, and it answers commands as QEMU would. The others"
+    " decode and count, and do not know what an event means for the machine. qmp-exporter runs as"
+    " a process as people run it, and its row ends when /metrics shows the last event; the others"
+    " end when they have counted it. {numbers} events a round. Lost: {lost}."
 )
-
 CPU: Final = "Of the consumer alone, user and system, in the runs above."
 
 
@@ -145,7 +148,9 @@ def run(bench: Bench) -> Result:
                     runs[name].append(take(place, stream, bench.size(NUMBERS[name])))
         numbers = ", ".join(f"{bench.size(NUMBERS[name]):,} for {name}" for name in takes)
         lost = sum(one.lost for these in runs.values() for one in these)
-        how = HOW.format(stream=words, numbers=numbers, lost=lost)
+        number = different(lines(stream))
+        kinds = "no two are" if number == 1 else f"{number} are"
+        how = HOW.format(stream=words, kinds=kinds, numbers=numbers, lost=lost)
         rates = [Row(n, "events/s", tuple(r.rate for r in these)) for n, these in runs.items()]
         costs = [Row(n, "µs/event", tuple(r.cpu for r in these)) for n, these in runs.items()]
         rate = Table(f"Events a second: {words}", how, tuple(rates), OURS, "more")
