@@ -22,6 +22,7 @@ from qmp_exporter.errors import ConfigError, QmpExporterError, first
 from qmp_exporter.pipeline import Pipeline
 from qmp_exporter.qmp.client import Limits
 from qmp_exporter.qmp.context import Context
+from qmp_exporter.qmp.entry import Entry
 from qmp_exporter.qmp.order import Order
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.turns import Turns
@@ -131,7 +132,7 @@ class App:
         self.sinks = tuple(sink for sink in possible if sink is not None)
         self.pipeline = Pipeline(self.sinks, self.own, self.metrics.decode_error)
         self.table = UnixTable()
-        self._order, self._turns = Order(), Turns()
+        self._order, self._turns, self._entry = Order(), Turns(), Entry()
         self._decode = decoder()
         self.supervisor = Supervisor(settings, self._context(settings), self.pipeline, self.own)
         self._registry = registry(self.own, process=settings.process_metrics)
@@ -279,6 +280,7 @@ class App:
             self.table,
             self._order,
             self._turns,
+            self._entry,
             self._timing,
             Limits(settings.max_line, settings.max_lines),
             settings.migration_events,

@@ -56,6 +56,7 @@ class Connection:
     Attributes:
         pid: of the process at its other end, where the kernel tells.
         identity: who answers; none before ``identify()``.
+        settled: to be called once its state is read, or will not be.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Connection:
         )
         self._early: _Early | None = _Early()
         self.identity: Identity | None = None
+        self.settled: Callable[[], None] = _nothing
         self._on_event: Callable[[bytes], None]
         self._on_reply: Callable[[str, object], None]
 
@@ -193,6 +195,7 @@ class Connection:
 
         qemu.qmp does not bear being cancelled here, so that is put off until it is done.
         """
+        self.settled()
         try:
             return await self._disconnect()
         finally:
@@ -257,6 +260,10 @@ class _Early:
         self._size += len(line)
         if self._size > MAX_EARLY and not self.crowded.done():
             self.crowded.set_result(None)
+
+
+def _nothing() -> None:
+    """Settle nothing: it does not keep others waiting."""
 
 
 def _lost(err: BaseException | None) -> LostError:

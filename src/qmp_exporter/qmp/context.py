@@ -8,6 +8,7 @@ import msgspec
 
 from qmp_exporter.model.event import Event
 from qmp_exporter.qmp.client import Limits
+from qmp_exporter.qmp.entry import Entry
 from qmp_exporter.qmp.order import Order
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.turns import Turns
@@ -40,6 +41,7 @@ class Context(msgspec.Struct, frozen=True):
         table: the kernel's table of unix sockets.
         order: in which VMs that are met at the same time are named.
         turns: of the event loop.
+        entry: of those who connect.
         timing: time limits.
         limits: of what a monitor may send.
         migration_events: whether QEMU may be told to send MIGRATION, which it does not by itself,
@@ -53,6 +55,7 @@ class Context(msgspec.Struct, frozen=True):
     table: UnixTable
     order: Order = msgspec.field(default_factory=Order)
     turns: Turns = msgspec.field(default_factory=Turns)
+    entry: Entry = msgspec.field(default_factory=Entry)
     timing: Timing = Timing()
     limits: Limits = Limits()
     migration_events: bool = True

@@ -78,6 +78,7 @@ class Session:
         self._told: set[str] = set()  # reasons of this state
         self._connection: Connection | None = None
         self._asking: set[asyncio.Task[object]] = set()
+        self._begun = float("-inf")  # the last connection
         self._probed_at: float | None = None
         self._counted_at = float("-inf")
         self._due = float("-inf")  # before this, a tick finds nothing to do
@@ -103,13 +104,12 @@ class Session:
 
     async def _once(self, attempt: int) -> int:
         """Watch for the length of a connection, then wait; return how many attempts failed."""
-        began = monotonic()
         try:
             await self._watch()
         except LostError as err:
             self._link(TargetState.CONNECTING, err, lost=LostCause(err.cause))
             # A session that lasted was no failed attempt.
-            lasted = monotonic() - began > self._context.timing.first_retry
+            lasted = monotonic() - self._begun > self._context.timing.first_retry
             attempt = 0 if lasted else attempt
         except SessionError as err:
             self._link(TargetState(err.reason), err)
@@ -147,6 +147,7 @@ class Session:
 
     async def _watch(self) -> None:
         connection = await self.transport.connection()
+        self._begun = monotonic()
         self._probed_at = None
         self._due = float("-inf")
         try:
@@ -171,6 +172,7 @@ class Session:
         if self._may_turn_events_on():
             await self._turn_events_on(connection)
         self._feed(Link(self._state, time(), monotonic(), read=True))
+        connection.settled()
         await connection.ended()
 
     def _may_turn_events_on(self) -> bool:

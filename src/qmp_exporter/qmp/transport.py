@@ -65,11 +65,19 @@ class Dialling:
         Raises:
             SessionError: of the kind that tells what is known of the monitor.
         """
-        self._seen = fingerprint(self._target)
-        context, begun = self._context, time()
-        sock = await dial(self._target, context.table, context.timing.connect, self._dialled_at)
-        self._dialled_at = monotonic()
-        return await opened(Connection(sock, self._target, self._context, begun))
+        context = self._context
+        leave = await context.entry.enter()
+        try:
+            self._seen = fingerprint(self._target)
+            begun = time()
+            sock = await dial(self._target, context.table, context.timing.connect, self._dialled_at)
+            self._dialled_at = monotonic()
+            connection = await opened(Connection(sock, self._target, context, begun))
+        except BaseException:
+            leave()
+            raise
+        connection.settled = leave
+        return connection
 
     async def pause(self, attempt: int, state: TargetState) -> bool:
         """Wait before the next attempt, or until another socket appears.
