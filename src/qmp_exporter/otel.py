@@ -11,7 +11,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from qmp_exporter.sinks.attributes import MAX_TEXT, describing
+from qmp_exporter.sinks.attributes import MAX_TEXT, Describer
 from qmp_exporter.sinks.records import RecordsSink
 from qmp_exporter.sinks.spans import SpansSink
 from qmp_exporter.telemetry.otel.exporters import ways
@@ -63,7 +63,7 @@ class OpenTelemetry:
         self._began = time_ns()
         limits = otel.limits
         lengths = (limits.inner_length, limits.log_length)
-        describe = describing(
+        describe = Describer(
             addresses=settings.otel_client_addresses,
             most=min(limits.event_attributes, limits.log_attributes),
             longest=min((length for length in lengths if length is not None), default=MAX_TEXT),

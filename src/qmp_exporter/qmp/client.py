@@ -48,6 +48,9 @@ CHUNK: Final = 256 * 1024
 AT_ONCE: Final = 64
 """Lines that came before which are taken between two looks at the clock."""
 
+PROBE: Final = "probe"
+"""The id of what asks whether a VM is there."""
+
 KEPT: Final = 64 * 1024
 """Bytes beyond twice of which asyncio reads no more until some were taken."""
 
@@ -113,6 +116,18 @@ class Client(QMPClient):
         self._size = 0
         self.read_at = monotonic()
         self.again: Callable[[list[bytes], int, int], int] = _none_of_them
+
+    def probe(self, command: str) -> None:
+        """Send a command without arguments, whose reply goes to ``on_reply`` alone.
+
+        It is asked of every quiet VM again and again, so it takes the short way. Until it is
+        answered it is not to be called again.
+        """
+        if not allowed(command, None):
+            raise QmpExporterError(f"{command!r} is not a command that may be sent to a VM")
+        if self._writer is not None and not self._writer.transport.is_closing():
+            self._sent[PROBE] = command
+            self._writer.write(b'{"execute":"%b","id":"%b"}' % (command.encode(), PROBE.encode()))
 
     def abort(self) -> None:
         """Close the connection without waiting for anything."""
@@ -194,6 +209,8 @@ class Client(QMPClient):
         command = self._sent.pop(found, None) if isinstance(found, str) else None
         if command is not None:
             self._on_reply(command, msg)
+            if found == PROBE:
+                return
         elif "id" in msg or "error" not in msg:
             return  # of nobody: the library would print it, and fails for an id that is no text
         await super()._on_message(msg)

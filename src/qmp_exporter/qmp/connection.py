@@ -19,9 +19,9 @@ from qmp_exporter.errors import (
     UnreachableError,
     UnresponsiveError,
 )
-from qmp_exporter.model.inputs import Identity
+from qmp_exporter.model.inputs import Ask, Identity
 from qmp_exporter.model.replies import Status
-from qmp_exporter.qmp.client import Client, LineError
+from qmp_exporter.qmp.client import PROBE, Client, LineError
 from qmp_exporter.qmp.queries import IDENTITY, NO_UUID, Arch, Name, Uuid, Version, read_as
 from qmp_exporter.qmp.unix import peer_pid, process_started
 
@@ -77,6 +77,7 @@ class Connection:
         self._early: _Early | None = _Early()
         self.identity: Identity | None = None
         self.settled: Callable[[], None] = _nothing
+        self._probed = 0.0  # monotonic seconds
         self._on_event: Callable[[bytes], None]
         self._on_reply: Callable[[str, object], None]
 
@@ -185,6 +186,11 @@ class Connection:
         self._context.answered(command, monotonic() - began)
         return reply
 
+    def probe(self) -> None:
+        """Ask whether somebody is there; any line is an answer."""
+        self._probed = monotonic()
+        self._client.probe(Ask.STATUS)
+
     async def ended(self) -> None:
         """Wait until it is lost."""
         while self._client.runstate is Runstate.RUNNING:
@@ -241,6 +247,8 @@ class Connection:
             self._early.add(line)
 
     def _reply(self, command: str, message: Message) -> None:
+        if message.get("id") == PROBE:
+            self._context.answered(command, monotonic() - self._probed)
         if self._context.tap is not None:
             self._context.tap.reply(command, message)
         if self._early is None:

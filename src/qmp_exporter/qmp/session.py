@@ -130,7 +130,7 @@ class Session:
         if self._probed_at is None:
             if now - connection.read_at >= self._quiet:
                 self._probed_at = now
-                self._ask((Ask.STATUS,))
+                connection.probe()
         elif connection.read_at >= self._probed_at:  # any line is an answer
             self._probed_at = None
             if self._state is TargetState.UNRESPONSIVE:

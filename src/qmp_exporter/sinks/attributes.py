@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -22,12 +21,12 @@ from qmp_exporter.sinks.raw import data_of
 
 
 if TYPE_CHECKING:
+    from qmp_exporter.model.disks import Disks
     from qmp_exporter.model.event import Event
     from qmp_exporter.model.vm import VM
 
 
 Attributes: TypeAlias = dict[str, Value]
-Describe: TypeAlias = Callable[["Event", "VM"], Attributes]
 
 MAX_ATTRIBUTES: Final = 64
 """Of one event; QEMU's own have less than 20."""
@@ -42,6 +41,13 @@ counts on it, so that one VM cannot make them too large for a collector, which a
 MAX_DEPTH: Final = 4
 """Members of members that become attributes of their own; what is deeper becomes text."""
 
+MOST_KEPT: Final = 128
+"""Events of which the attributes are kept, should they come again."""
+
+LONGEST_KEPT: Final = 1024
+"""Bytes of their lines."""
+
+CAUSE: Final = "qemu.cause"
 ERROR_TYPE: Final = "error.type"
 """OpenTelemetry's semantic conventions: what kind of failure an operation or event tells of."""
 
@@ -52,53 +58,86 @@ _OVERHEAD: Final = 16
 """Bytes of an attribute besides its texts: tags and lengths, or a number."""
 
 
-def describing(*, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MAX_TEXT) -> Describe:
-    """Return a function from an event and its VM to the event's attributes.
+class Describer:
+    """Tells of events and their VMs as attributes.
 
-    It is asked once for each sink: what it told last it tells again.
+    It is asked once for each sink: what it told last it tells again, and so does it for an event
+    that comes again with another stamp, as those of a storm do.
 
     Args:
         addresses: whether the addresses of clients are told.
         most: attributes of an event, if less than usual.
         longest: characters of a text, if less than usual.
     """
-    most, longest = min(most, MAX_ATTRIBUTES), min(longest, MAX_TEXT)
-    last: Event | None = None
-    told: Attributes = {}
-    room = 0
 
-    def flatten(prefix: str, data: dict[str, Any], depth: int) -> None:
-        nonlocal room
+    def __init__(
+        self, *, addresses: bool, most: int = MAX_ATTRIBUTES, longest: int = MAX_TEXT
+    ) -> None:
+        self._most, self._longest = min(most, MAX_ATTRIBUTES), min(longest, MAX_TEXT)
+        self._addresses = addresses
+        self._last: Event | None = None
+        self._last_told: Attributes = {}
+        self._kept: dict[bytes, tuple[Disks, Attributes]] = {}
+        self._told: Attributes = {}
+        self._room = 0
+
+    def __call__(self, event: Event, vm: VM, cause: str = "") -> Attributes:
+        """Return the attributes of an event, which are not to be changed.
+
+        Args: ``cause`` is the name of the event that caused it, to be told with it from now on.
+        """
+        if event is not self._last:
+            self._last, self._last_told = event, self._recall(event, vm)
+        if cause:
+            self._last_told = self._last_told | {CAUSE: cause}
+        return self._last_told
+
+    def _recall(self, event: Event, vm: VM) -> Attributes:
+        rest = _rest(event.line)
+        known = self._kept.get(rest)
+        if known is not None and known[0] is vm.disks:  # which labels may name
+            return known[1]
+        found = self._tell(event, vm)
+        if rest and len(rest) <= LONGEST_KEPT:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[rest] = vm.disks, found
+        return found
+
+    def _tell(self, event: Event, vm: VM) -> Attributes:
+        failure = event.data.failure
+        named: Attributes = {ERROR_TYPE: failure[: self._longest]} if failure else {}
+        # As the metrics call it, so that both can be joined; then all that QEMU says.
+        for name, of in _LABELS[event.spec.name]:
+            named[name] = of(event.data, vm)[: self._longest]
+        if len(named) > self._most:
+            named = dict(islice(named.items(), self._most))
+        told = self._told = dict(named)
+        self._room = MAX_SIZE - sum(_size(name, value) for name, value in named.items())
+        self._flatten("qemu", data_of(event.line, addresses=self._addresses), MAX_DEPTH)
+        return told | {
+            name: value
+            for name, value in named.items()
+            if value != OTHER or not isinstance(told[name], str)  # a word newer than ours
+        }
+
+    def _flatten(self, prefix: str, data: dict[str, Any], depth: int) -> None:
+        told = self._told
         for key, value in data.items():
             name = f"{prefix}.{_word(key)}"
             if isinstance(value, dict) and depth > 1:
-                flatten(name, value, depth - 1)
-            elif len(told) < most:
-                found = plain(value, longest)
-                if found is not None and found != "" and (left := room - _size(name, found)) >= 0:
-                    told[name], room = found, left
+                self._flatten(name, value, depth - 1)
+            elif len(told) < self._most:
+                found = plain(value, self._longest)
+                if found is None or found == "":
+                    continue
+                if (left := self._room - _size(name, found)) >= 0:
+                    told[name], self._room = found, left
 
-    def describe(event: Event, vm: VM) -> Attributes:
-        nonlocal last, told, room
-        if event is not last:
-            failure = event.data.failure
-            named: Attributes = {ERROR_TYPE: failure[:longest]} if failure else {}
-            # As the metrics call it, so that both can be joined; then all that QEMU says.
-            for name, of in _LABELS[event.spec.name]:
-                named[name] = of(event.data, vm)[:longest]
-            if len(named) > most:
-                named = dict(islice(named.items(), most))
-            last, told = event, dict(named)
-            room = MAX_SIZE - sum(_size(name, value) for name, value in named.items())
-            flatten("qemu", data_of(event.line, addresses=addresses), MAX_DEPTH)
-            told |= {
-                name: value
-                for name, value in named.items()
-                if value != OTHER or not isinstance(told[name], str)  # a word newer than ours
-            }
-        return told
 
-    return describe
+def _rest(line: bytes) -> bytes:
+    """Return what follows the stamp, where that comes first, as all of QEMU's do; else nothing."""
+    return line.partition(b"}")[2] if line.startswith(b'{"timestamp": {"') else b""
 
 
 def name_of(event: Event) -> str:

@@ -53,6 +53,8 @@ class _Row:
     def put(self, seat: int, text: bytes) -> None:
         begin = sum(self._lengths[:seat])
         end = begin + self._lengths[seat]
+        if self.text[begin:end] == text:  # so time alone may have changed nothing
+            return
         self.text = b"".join((self.text[:begin], text, self.text[end:]))
         self._lengths[seat] = len(text)
         self._piece = None

@@ -118,7 +118,8 @@ class MetricsSink:
             self._count_change(series, change, exemplar)
         if after is not before and known(after) != known(before):
             self._preset(series, own=False)
-        self._enqueue(series)
+        if after is not before or step.changes or isinstance(given, Event):
+            self._enqueue(series)
 
     def again(self, vm: str, event: Event) -> Recount | None:
         """Return how to raise the rows of an event; none if they share theirs with others."""

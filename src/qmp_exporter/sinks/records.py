@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.model.inputs import Identity, Input
     from qmp_exporter.model.vm import VM, Step
-    from qmp_exporter.sinks.attributes import Describe
+    from qmp_exporter.sinks.attributes import Describer
 
 
 _DETAILS: Final = {spec.name: details(spec) for spec in (*EVENTS, UNCATALOGUED)}
@@ -51,7 +51,7 @@ class RecordsSink:
 
     name: Final = "records"
 
-    def __init__(self, logger: Callable[[Identity, str], Logger], describe: Describe) -> None:
+    def __init__(self, logger: Callable[[Identity, str], Logger], describe: Describer) -> None:
         self._logger = logger
         self._describe = describe
         self._vms: dict[str, tuple[Identity, Logger]] = {}

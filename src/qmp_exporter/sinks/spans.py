@@ -44,10 +44,9 @@ if TYPE_CHECKING:
 
     from qmp_exporter.model.inputs import Identity, Input
     from qmp_exporter.model.vm import VM, Step
-    from qmp_exporter.sinks.attributes import Describe
+    from qmp_exporter.sinks.attributes import Describer
 
 
-CAUSE: Final = "qemu.cause"
 """Attribute of an event: the name of the event that it follows from."""
 
 LINK: Final = "qmp_exporter.link"
@@ -70,7 +69,7 @@ class SpansSink:
     def __init__(
         self,
         tracer: Callable[[Identity, str], Tracer],
-        describe: Describe,
+        describe: Describer,
         *,
         events: bool,
         crowded: Callable[[str], None],
@@ -148,9 +147,7 @@ class SpansSink:
             case Began():
                 spans.begin(fact, self._tracer)
             case Noted(id=number, cause=cause) if event is not None and (cause or self._events):
-                attributes = self._describe(event, spans.vm)
-                if cause:
-                    attributes[CAUSE] = cause  # and so in the log record: it is described once
+                attributes = self._describe(event, spans.vm, cause)
                 span = spans.open[number]
                 if self._events and isinstance(span, SdkSpan):
                     # Not add_event(), which takes ten times as long to look at each attribute:

@@ -488,3 +488,46 @@ async def test_abort_closes_at_once_and_does_no_harm_elsewhere() -> None:
     async with Monitor() as monitor:
         monitor.client.abort()
         assert await monitor.all_received() != b""
+
+
+class _Stream:
+    """What a client writes to; it may be closed."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+        self.transport = self
+
+    def is_closing(self) -> bool:
+        """Whether it is."""
+        return self.closed
+
+    def write(self, text: bytes) -> None:
+        """Keep it."""
+        self.written.append(text)
+
+
+async def test_a_probe_takes_the_short_way() -> None:
+    """One command is written, and its reply is told in the order of the stream, and once."""
+    client, calls = listening()
+    stream = _Stream()
+    client._writer = stream  # type: ignore[assignment]
+    client.probe("query-status")
+    assert stream.written == [b'{"execute":"query-status","id":"probe"}']
+    assert strangers(b"".join(stream.written)) == []
+    reply = b'{"return": {"status": "running"}, "id": "probe"}\n'
+    await feed(client, [EVENT + b"\n" + reply + EVENT + b"\n" + reply])
+    told = ("reply", "query-status", {"status": "running"})
+    assert calls == [("event", EVENT), told, ("event", EVENT)]
+
+
+async def test_a_probe_sends_nothing_that_is_not_on_the_list() -> None:
+    """Nor anything to who has gone."""
+    client, _ = listening()
+    stream = _Stream()
+    client._writer = stream  # type: ignore[assignment]
+    with pytest.raises(QmpExporterError, match=r"'quit' is not a command that may be sent"):
+        client.probe("quit")
+    stream.closed = True
+    client.probe("query-status")
+    assert stream.written == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +13,15 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from builders import SOME, START, decode, deeper_and_deeper, event
 from qmp_exporter.catalog.events import EVENTS
+from qmp_exporter.model.disks import Disks
 from qmp_exporter.model.vm import VM
 from qmp_exporter.sinks.attributes import (
+    CAUSE,
+    LONGEST_KEPT,
     MAX_ATTRIBUTES,
     MAX_TEXT,
-    describing,
+    MOST_KEPT,
+    Describer,
     name_of,
     nanoseconds,
     plain,
@@ -25,7 +30,7 @@ from qmp_exporter.sinks.attributes import (
 
 def attributes(data: object, name: str = "NEWER_THAN_US") -> dict[str, Any]:
     """Return the attributes of an event."""
-    return describing(addresses=False)(event(name, data), VM())
+    return Describer(addresses=False)(event(name, data), VM())
 
 
 def test_members_become_attributes_by_their_own_names() -> None:
@@ -62,16 +67,16 @@ def test_less_may_be_wanted_and_not_more() -> None:
     """The limits that OpenTelemetry's variables set hold for events as for all else."""
     data = {"text": "x" * 5_000, "more": 1, "most": 2}
     event_ = event("X", data)
-    assert describing(addresses=False, most=2, longest=3)(event_, VM()) == {
+    assert Describer(addresses=False, most=2, longest=3)(event_, VM()) == {
         "qemu.text": "xxx",
         "qemu.more": 1,
     }
     error = event("BLOCK_IO_ERROR", {"device": "d" * 99, "operation": "read", "action": "stop"})
-    assert describing(addresses=False, most=2, longest=3)(error, VM()) == {
+    assert Describer(addresses=False, most=2, longest=3)(error, VM()) == {
         "error.type": "io-",
         "qemu.device": "ddd",
     }
-    told = describing(addresses=False, most=9_999, longest=9_999)(event_, VM())
+    told = Describer(addresses=False, most=9_999, longest=9_999)(event_, VM())
     assert told["qemu.text"] == "x" * MAX_TEXT
 
 
@@ -111,7 +116,7 @@ def test_a_word_that_is_newer_than_the_catalog_is_told() -> None:
 
 def test_an_event_is_described_once_for_all_sinks() -> None:
     """What was told last is told again, and not what was told of another."""
-    describe = describing(addresses=False)
+    describe = Describer(addresses=False)
     one, other = event("X", {"a": 1}), event("X", {"a": 2})
     assert describe(one, VM()) is describe(one, VM())
     assert describe(other, VM()) == {"qemu.a": 2}
@@ -151,7 +156,7 @@ def test_whatever_is_sent_can_be_exported(data: dict[str, object], name: str) ->
     except Exception:  # noqa: BLE001 - refused; that is another test
         return
     assert name_of(found).isascii()
-    for key, value in describing(addresses=True)(found, VM()).items():
+    for key, value in Describer(addresses=True)(found, VM()).items():
         assert key.startswith("qemu.")
         assert len(str(value)) <= MAX_TEXT
         message = AnyValue()
@@ -170,9 +175,68 @@ def test_whatever_is_sent_can_be_exported(data: dict[str, object], name: str) ->
 def test_what_is_too_deep_to_be_written_is_left_out() -> None:
     """Python reads a little deeper than it writes; a sink that fails would leave its span open."""
     for found in deeper_and_deeper():
-        assert describing(addresses=False)(found, VM()).get("qemu.b", 1) == 1
+        assert Describer(addresses=False)(found, VM()).get("qemu.b", 1) == 1
 
 
 def test_a_lone_surrogate_is_replaced() -> None:
     """JSON may carry one, protobuf may not."""
     assert plain("a\ud800b") == "a?b"
+
+
+DISKS = VM(disks=Disks(nodes={"n": "disk0"}))
+ERROR = {"device": "", "node-name": "n", "operation": "read", "action": "report"}
+
+
+def test_an_event_that_comes_again_is_told_again() -> None:
+    """Whatever its stamp is, as long as its disk has the same name."""
+    describe = Describer(addresses=False)
+    one, other = (event("BLOCK_IO_ERROR", ERROR, at) for at in (1, 2))
+    told = describe(one, DISKS)
+    assert told["qemu.device"] == "disk0"
+    assert describe(event("STOP"), DISKS) == {}
+    assert describe(other, DISKS) is told
+    renamed = msgspec.structs.replace(DISKS.disks, nodes={"n": "disk1"})
+    assert describe(event("BLOCK_IO_ERROR", ERROR, 3), VM(disks=renamed))["qemu.device"] == "disk1"
+
+
+def test_a_cause_is_told_of_one_event_only() -> None:
+    """By all sinks that are asked after it; the next event of that kind may have none."""
+    describe = Describer(addresses=False)
+    one = event("BLOCK_IO_ERROR", ERROR, 1)
+    plain_ = dict(describe(one, DISKS))
+    assert describe(one, DISKS, "WATCHDOG") == plain_ | {CAUSE: "WATCHDOG"}
+    assert describe(one, DISKS) == plain_ | {CAUSE: "WATCHDOG"}
+    assert describe(event("BLOCK_IO_ERROR", ERROR, 2), DISKS) == plain_
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"data": {"a": 1}, "event": "X"}', b'{"data": {"a": 2}, "event": "X"}'),
+        (
+            b'{"timestamp": 1, "data": {"a": 1}, "event": "X"}',
+            b'{"timestamp": 1, "data": {"a": 2}, "event": "X"}',
+        ),
+        (
+            b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "X", "data": {"a": 1}}',
+            b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "X", "data": {"a": 2}}',
+        ),
+    ],
+)
+def test_no_event_is_taken_for_another(one: bytes, other: bytes) -> None:
+    """Also where the stamp does not come first, or is none."""
+    describe = Describer(addresses=False)
+    for line, number in ((one, 1), (other, 2), (one, 1)):
+        found = msgspec.structs.replace(event("X", {}), line=line)
+        assert describe(found, VM()) == {"qemu.a": number}
+
+
+def test_what_is_kept_has_a_bound() -> None:
+    """Of events that never come again, and of long ones."""
+    describe = Describer(addresses=False)
+    for number in range(3 * MOST_KEPT):
+        assert describe(event("X", {"a": number}), VM()) == {"qemu.a": number}
+    assert 0 < len(describe._kept) <= MOST_KEPT
+    long = event("X", {"a": "x" * LONGEST_KEPT})
+    describe(long, VM())
+    assert not any(len(rest) > LONGEST_KEPT for rest in describe._kept)

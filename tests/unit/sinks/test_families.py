@@ -77,6 +77,8 @@ def test_what_did_not_change_is_the_same_piece() -> None:
     assert len(before) == 11
     assert of.pieces(openmetrics=False) == before
     assert of.pieces(openmetrics=True)[1:] == before[1:]
+    of.put(50, b"50\n")
+    assert of.pieces(openmetrics=False) == before
     of.put(50, b"changed\n")
     after = of.pieces(openmetrics=False)
     assert sum(one is not other for one, other in zip(before, after, strict=True)) == 1

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from builders import START
 from qmp_exporter.model.apply import apply
 from qmp_exporter.model.vm import VM
-from qmp_exporter.sinks.attributes import describing
+from qmp_exporter.sinks.attributes import Describer
 from qmp_exporter.sinks.records import RecordsSink
 from qmp_exporter.sinks.spans import SpansSink
 
@@ -57,7 +57,7 @@ class Traced:
         tracers.add_span_processor(SimpleSpanProcessor(self._spans))
         loggers = LoggerProvider(Resource({}), shutdown_on_exit=False)
         loggers.add_log_record_processor(SimpleLogRecordProcessor(self._records))
-        describe = describing(addresses=addresses)
+        describe = Describer(addresses=addresses)
 
         def tracer(identity: Identity, vm: str) -> Tracer:
             self.asked.append((vm, identity.uuid))
