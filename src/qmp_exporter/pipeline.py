@@ -12,6 +12,7 @@ from qmp_exporter.model.fleet import Fleet
 from qmp_exporter.model.inputs import Link
 from qmp_exporter.model.transitions import same_until
 from qmp_exporter.repeats import Repeats
+from qmp_exporter.sinks import Counting
 
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Pipeline:
     ) -> None:
         self.fleet = Fleet()
         self._sinks = sinks
+        self._counting = [sink for sink in sinks if isinstance(sink, Counting)]
         self._own = own
         self._decode_error = decode_error
         self._delays = own.histogram("qmp_exporter_event_delay_seconds")
@@ -159,6 +161,8 @@ class Pipeline:
 
     def _learn(self, address: str, name: str, vm: VM, event: Event) -> None:
         """Know an event that changed nothing, if it will not and no sink has to see it again."""
+        if len(self._counting) < len(self._sinks):
+            return
         repeats = self._repeats.get(address)
         if repeats is None:
             repeats = self._repeats[address] = Repeats(self._delays)
@@ -168,7 +172,7 @@ class Pipeline:
         if until <= event.now:
             return
         recounts: list[Recount] = []
-        for sink in reversed(self._sinks):  # the page, which mostly wants to see it, first
+        for sink in reversed(self._counting):  # the page, which mostly wants to see it, first
             try:
                 recount = sink.again(name, event)
             except Exception as err:  # noqa: BLE001 - whatever it is, it is taken each time

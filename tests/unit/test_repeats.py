@@ -19,8 +19,11 @@ from qmp_exporter.model.target import Target
 from qmp_exporter.pipeline import Pipeline
 from qmp_exporter.repeats import LONGEST, MOST, Repeats
 from qmp_exporter.sinks import Recount
+from qmp_exporter.sinks.log import LogSink
 from qmp_exporter.sinks.metrics import MetricsSink
 from qmp_exporter.sinks.page import WINDOW, PageSink
+from qmp_exporter.sinks.records import RecordsSink
+from qmp_exporter.sinks.spans import SpansSink
 from qmp_exporter.telemetry.self_metrics import Histogram, SelfMetrics
 
 
@@ -322,7 +325,7 @@ def test_counts_go_where_the_name_is() -> None:
 
 
 class Strict(PageSink):
-    """A sink that has to take every event, or that cannot say whether it has to."""
+    """A sink that wants the next event, too, or that cannot say whether it does."""
 
     def __init__(self, *, fails: bool) -> None:
         super().__init__()
@@ -337,10 +340,26 @@ class Strict(PageSink):
 @pytest.mark.parametrize("fails", [True, False])
 @pytest.mark.usefixtures("clock")
 def test_one_sink_that_wants_each_event_gets_it(*, fails: bool) -> None:
-    """Spans and log records have the time of every single one; a fault loses nothing either."""
+    """A fault loses nothing either."""
     strict = Strict(fails=fails)
     side = Side(strict)
     assert storm(side) == 0
     assert strict.glance("web").total == 1000
     errors = side.own.rows("qmp_exporter_sink_errors_total")[("page",)]
     assert (errors > 0) is fails
+
+
+@pytest.mark.parametrize("kind", [LogSink, RecordsSink, SpansSink])
+def test_a_sink_of_single_events_gets_each(kind: type[Sink]) -> None:
+    """Lines, log records and span events have the time of every one."""
+    assert not hasattr(kind, "again")
+
+
+@pytest.mark.usefixtures("clock")
+def test_beside_a_sink_of_single_events_nothing_is_known() -> None:
+    """It costs nothing to find out what nobody can make use of."""
+    lines: list[str] = []
+    side = Side(LogSink(lambda line: not lines.append(line), lambda: True, lambda _: None))
+    assert storm(side) == 0
+    assert len(lines) == 1000
+    assert not side.pipeline._repeats

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -70,14 +70,22 @@ class Sink(Protocol):
             Where this one put it, for the sinks after it; none to leave that as it is.
         """
 
-    def again(self, vm: str, event: Event) -> Recount | None:
-        """Return how to count an event that it took, should it come again.
-
-        That is good as long as the VM is as it was. None where each event has to be taken.
-        """
-
     def rename(self, old: str, new: str) -> None:
         """Go on with a VM under another name, joining what that name had before."""
 
     def forget(self, vm: str) -> None:
         """Drop what is kept of a VM."""
+
+
+@runtime_checkable
+class Counting(Sink, Protocol):
+    """A sink to which events that come again and change nothing else are numbers.
+
+    A sink that is none has to take each event.
+    """
+
+    def again(self, vm: str, event: Event) -> Recount | None:
+        """Return how to count an event that it took, should it come again.
+
+        That is good as long as the VM is as it was. None where it has to take the next one, too.
+        """

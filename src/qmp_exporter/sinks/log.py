@@ -64,9 +64,6 @@ class LogSink:
         elif not self._write(line_of(vm, given)):
             self._dropped("queue")
 
-    def again(self, vm: str, event: Event) -> None:
-        """Have every event taken: each has a line of its own."""
-
     def rename(self, old: str, new: str) -> None:
         """Go on with the new name: lines that were written have the old one."""
 

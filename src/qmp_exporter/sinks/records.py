@@ -83,9 +83,6 @@ class RecordsSink:
         ready: Any = _Record(record, logger.resource, logger.instrumentation_scope, self._limits)
         logger.emit(ready)
 
-    def again(self, vm: str, event: Event) -> None:
-        """Have every event taken: each has a record of its own."""
-
     def rename(self, old: str, new: str) -> None:
         """Go on under another name: the next record has a logger of that name."""
         self._vms.pop(old, None)

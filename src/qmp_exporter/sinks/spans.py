@@ -116,9 +116,6 @@ class SpansSink:
                     self._do(spans, fact, None)
                 spans.forget()
 
-    def again(self, vm: str, event: Event) -> None:
-        """Have every event taken: each has its time on a span."""
-
     def rename(self, old: str, new: str) -> None:
         """Go on under another name; what was under way under that one is not seen to end."""
         spans = self._vms.pop(old)

@@ -94,9 +94,6 @@ class Beside:
         for sink in self._sinks:
             sink.take(_raw(vm), given, before, step, self.trace)
 
-    def again(self, vm: str, event: Event) -> None:
-        """Have every event taken: each has its own place in a trace."""
-
     def decode_error(self, vm: str, event: str) -> None:
         """Take a line that is not the event that it claims to be."""
         for sink in self._sinks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from qmp_exporter.telemetry.otel.health import Health
@@ -119,7 +119,9 @@ class Batch(Generic[T]):
 
     def _run(self) -> None:
         while batch := self._next():
+            began = thread_time()
             failed, reason = self._way.send(batch)
+            self._rest(thread_time() - began)
             with self._changed:
                 if self._over:
                     return
@@ -132,6 +134,11 @@ class Batch(Generic[T]):
                 self._health.well()
         if not self._over:
             self._way.close()
+
+    def _rest(self, seconds: float) -> None:
+        """Rest as long as a batch took: one thread computes at a time, and counting comes first."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ending, seconds)
 
     def _next(self) -> list[T]:
         """Wait for the next batch and return it; an empty one at the end."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.common.http import Compression
 
+from qmp_exporter.telemetry.otel.attributes import encode_once
 from qmp_exporter.telemetry.otel.messages import take_messages
 from qmp_exporter.telemetry.otel.outcome import Outcome, Transport, watch
 from qmp_exporter.telemetry.otel.reasons import reason_of
@@ -86,6 +87,8 @@ def ways(what: str, found: Signal | Metrics) -> list[Way[Any]]:
         found: its settings.
     """
     take_over()
+    if what != "metrics":
+        encode_once()
     made: list[Way[Any]] = []
     for name in found.exporters:
         outcome = Outcome(what)

@@ -7,6 +7,7 @@ import inspect
 import os
 import socket
 import weakref
+from importlib import import_module
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -21,6 +22,7 @@ from opentelemetry.trace import NoOpTracer, SpanContext, TraceFlags
 from qmp_exporter.config.otel import Otel, read_otel
 from qmp_exporter.model.inputs import Identity
 from qmp_exporter.telemetry.otel import exporters, resources
+from qmp_exporter.telemetry.otel.attributes import ENCODERS
 from qmp_exporter.telemetry.otel.providers import Providers
 from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
@@ -68,6 +70,8 @@ def test_the_private_members_are_there() -> None:
         assert {"_metrics", "_client"} <= vars(made).keys()
         made.shutdown()
     assert hasattr(RequestsHTTPTransport(), "_session")
+    for name in ENCODERS:
+        assert "_encode_attributes" in vars(import_module(name))
 
 
 def test_each_vm_has_its_own_resource_and_all_share_the_rest(providers: Providers) -> None:
