@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.model.inputs import Identity, Input
     from qmp_exporter.model.vm import VM, Step
-    from qmp_exporter.sinks.attributes import Describer
+    from qmp_exporter.sinks.attributes import Attributes, Describer
 
 
 _DETAILS: Final = {spec.name: details(spec) for spec in (*EVENTS, UNCATALOGUED)}
@@ -57,6 +57,8 @@ class RecordsSink:
         self._vms: dict[str, tuple[Identity, Logger]] = {}
         self._limits = LogRecordLimits()  # once: it reads the environment
         self._last: tuple[Trace, Context] | None = None
+        self._told: Attributes | None = None
+        self._body = ""
 
     def add(self, vm: str, state: VM = NOBODY) -> None:
         """Keep nothing until there is an event."""
@@ -69,14 +71,17 @@ class RecordsSink:
         known = self._vms.get(vm)
         if known is None or known[0] != identity:
             known = self._vms[vm] = identity, self._logger(identity, vm)
-        told = _DETAILS[given.spec.name](given.data, step.vm)
+        attributes = self._describe(given, step.vm)
+        if attributes is not self._told:  # as they are of an event that comes again
+            told = _DETAILS[given.spec.name](given.data, step.vm)
+            self._told, self._body = attributes, f"{label_text(given.name)} {told}".rstrip()
         record = LogRecord(
             timestamp=nanoseconds(given.time),
             observed_timestamp=nanoseconds(time()),
             context=self._context(trace) if trace else None,
             severity_number=SeverityNumber(severity_of(given)),
-            body=f"{label_text(given.name)} {told}".rstrip(),
-            attributes=self._describe(given, step.vm),
+            body=self._body,
+            attributes=attributes,
             event_name=name_of(given),
         )
         logger = known[1]

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from qmp_exporter.telemetry.otel.counts import Counts
     from qmp_exporter.telemetry.otel.exporters import Way
 
+REST: Final = 2
+"""Times the CPU time of a batch that its thread rests after it: in Python one thread computes at a
+time, and what counts events is not to wait for what exports them."""
+
 T = TypeVar("T")
 
 MOST_WAITING: Final = 16_384
@@ -121,7 +125,7 @@ class Batch(Generic[T]):
         while batch := self._next():
             began = thread_time()
             failed, reason = self._way.send(batch)
-            self._rest(thread_time() - began)
+            self._rest(REST * (thread_time() - began))
             with self._changed:
                 if self._over:
                     return
@@ -136,7 +140,7 @@ class Batch(Generic[T]):
             self._way.close()
 
     def _rest(self, seconds: float) -> None:
-        """Rest as long as a batch took: one thread computes at a time, and counting comes first."""
+        """Give way to counting, unless this is the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ending, seconds)
 
