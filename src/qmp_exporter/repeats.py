@@ -67,10 +67,10 @@ class Repeats:
         self._until = inf
 
     def came(self, line: bytes) -> bool:
-        """Whether an event is worth knowing: it came before, and is not too long."""
+        """Whether an event is worth knowing: it came before, as QEMU writes it, and is short."""
         mark = hash(_rest(line))
         if mark in self._came:
-            return len(line) <= LONGEST
+            return len(line) <= LONGEST and _HEAD.match(line) is not None
         if len(self._came) >= MOST:
             self._came.clear()
         self._came.add(mark)

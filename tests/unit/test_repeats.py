@@ -175,6 +175,16 @@ def test_only_what_comes_a_second_time_is_worth_knowing() -> None:
 
 
 @pytest.mark.usefixtures("clock")
+def test_what_has_no_stamp_of_qemu_is_not_known() -> None:
+    """Else the half of a line might be taken for it."""
+    side = Side(page=False)
+    side.as_the_client_does([b'{"event": "NEW"}'] * 5, 0)
+    half = NOW[: NOW.index(b"}") + 1]
+    assert side.pipeline.again(A, [half, half], 0, 2) == 0
+    assert side.metrics.value("web", "qemu_events_total") == 5
+
+
+@pytest.mark.usefixtures("clock")
 def test_no_more_is_known_than_there_is_room_for() -> None:
     """Who sends other events all the time costs no more than one who does not."""
     repeats = Repeats(Histogram((1.0,)))
