@@ -1,4 +1,4 @@
-"""The pictures of docs/performance.md: ``python -m benchmarks.plots REPORT.json``."""
+"""The pictures of docs/performance.md: ``python -m benchmarks.plots REPORT.json...``."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 class Measured:
-    """A report.
+    """Reports.
 
     Args:
-        report: as the benchmarks wrote it.
+        reports: as the benchmarks wrote them, each of other groups.
     """
 
-    def __init__(self, report: dict[str, Any]) -> None:
-        self._tables = [table for result in report["results"] for table in result["tables"]]
+    def __init__(self, *reports: dict[str, Any]) -> None:
+        results = [result for report in reports for result in report["results"]]
+        self._tables = [table for result in results for table in result["tables"]]
 
     def rows(self, title: str) -> dict[str, list[float]]:
         """Return the values of each row of the table whose title matches."""
@@ -115,8 +116,7 @@ def scrape(measured: Measured) -> Figure:
 
 def main() -> int:
     """Draw all pictures anew."""
-    (report,) = sys.argv[1:]
-    measured = Measured(json.loads(Path(report).read_text()))
+    measured = Measured(*[json.loads(Path(report).read_text()) for report in sys.argv[1:]])
     mpl.rcParams.update(STYLE)
     for draw in (ingest, scrape):
         path = IMAGES / f"performance-{draw.__name__}.svg"
