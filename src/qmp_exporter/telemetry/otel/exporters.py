@@ -87,8 +87,6 @@ def ways(what: str, found: Signal | Metrics) -> list[Way[Any]]:
         found: its settings.
     """
     take_over()
-    if what != "metrics":
-        encode_once()
     made: list[Way[Any]] = []
     for name in found.exporters:
         outcome = Outcome(what)
@@ -102,6 +100,8 @@ def ways(what: str, found: Signal | Metrics) -> list[Way[Any]]:
             exporter._metrics = outcome  # noqa: SLF001 - see above
             if what == "metrics":
                 exporter = take_messages(exporter)
+            else:
+                encode_once()
             made.append(Way(exporter, found.otlp.shown, outcome))
     return made
 
