@@ -37,6 +37,12 @@ class Plan(NamedTuple):
     when: Callable[[Any], bool] | None
     other: Callable[[Values], Values]
 
+    def raised(self, data: Any, vm: VM) -> tuple[Values, int] | None:
+        """Return which row a payload or change raises, and by how much; none if it raises none."""
+        if self.when is not None and not self.when(data):
+            return None
+        return self.values(data, vm), 1 if self.amount is None else self.amount(data)
+
 
 def plan(counter: Counter) -> Plan:
     """Return how to count ``counter``."""

@@ -126,9 +126,9 @@ class MetricsSink:
         series = self._series[vm]
         counted: list[tuple[int, Values, int]] = [(_EVENTS_INDEX, (event.spec.name,), 1)]
         for index, how in _BY_EVENT.get(event.spec.name, ()):
-            if how.when is None or how.when(event.data):
-                amount = 1 if how.amount is None else how.amount(event.data)
-                counted.append((index, how.values(event.data, series.vm), amount))
+            raises = how.raised(event.data, series.vm)
+            if raises is not None:
+                counted.append((index, *raises))
         raised: list[tuple[Table, Row, int]] = []
         for index, values, amount in counted:
             table = series.tables[index]
@@ -254,9 +254,9 @@ class MetricsSink:
     def _count(
         self, series: Series, index: int, how: Plan, data: object, exemplar: Exemplar | None
     ) -> None:
-        if how.when is None or how.when(data):
-            amount = 1 if how.amount is None else how.amount(data)
-            self._bump(series, index, how.values(data, series.vm), amount, exemplar)
+        raises = how.raised(data, series.vm)
+        if raises is not None:
+            self._bump(series, index, *raises, exemplar)
 
     def _bump(
         self, series: Series, index: int, values: Values, amount: int, exemplar: Exemplar | None
