@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
-from qmp_exporter.catalog.decoder import MAX_SKEW
+from qmp_exporter.catalog.decoder import MAX_SKEW, unstamped
 
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Repeats:
 
     def came(self, line: bytes) -> bool:
         """Whether an event is worth knowing: it came before, as QEMU writes it, and is short."""
-        mark = hash(_rest(line))
+        mark = hash(unstamped(line))
         if mark in self._came:
             return len(line) <= LONGEST and _HEAD.match(line) is not None
         if len(self._came) >= MOST:
@@ -84,7 +84,7 @@ class Repeats:
         if len(self._known) >= MOST:
             self._known.clear()
             self._until = inf
-        self._known[_rest(line)] = Known(recounts)
+        self._known[unstamped(line)] = Known(recounts)
         self._until = min((self._until, until, *(recount.until for recount in recounts)))
 
     def take(self, lines: Sequence[bytes], start: int, end: int) -> int:
@@ -107,7 +107,7 @@ class Repeats:
                     break
                 prefix, seconds = head[0], int(head[1])
             close = line.find(b"}", _MICROSECONDS)
-            one = known.get(line[close:])
+            one = known.get(line[close + 1 :])
             digits = line[_MICROSECONDS:close]
             if one is None or not digits.isdigit() or len(digits) > _DIGITS:
                 break
@@ -129,8 +129,3 @@ class Repeats:
                     recount.count(times)
                 self._delays.observe_all([now - then for then in times])
                 times.clear()
-
-
-def _rest(line: bytes) -> bytes:
-    """Return a line without its stamp."""
-    return line[line.find(b"}", _MICROSECONDS) :]

@@ -99,6 +99,11 @@ def decoder(specs: Iterable[EventSpec] = EVENTS) -> Callable[[bytes, float, floa
     return decode
 
 
+def unstamped(line: bytes) -> bytes:
+    """Return what follows the stamp, which comes first in all of QEMU's lines; else nothing."""
+    return line.partition(b"}")[2] if line.startswith(b'{"timestamp": {"') else b""
+
+
 def _name_of(line: bytes) -> str:
     """Return which known event a broken line names, as far as that can be seen."""
     _, found, rest = line.partition(b'"event": "')

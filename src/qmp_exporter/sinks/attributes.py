@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from qmp_exporter.catalog.decoder import unstamped
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
 from qmp_exporter.catalog.spec import Severity
 from qmp_exporter.catalog.states import BOOLEANS, OTHER
@@ -93,7 +94,7 @@ class Describer:
         return self._last_told
 
     def _recall(self, event: Event, vm: VM) -> Attributes:
-        rest = _rest(event.line)
+        rest = unstamped(event.line)
         known = self._kept.get(rest)
         if known is not None and known[0] is vm.disks:  # which labels may name
             return known[1]
@@ -133,11 +134,6 @@ class Describer:
                     continue
                 if (left := self._room - _size(name, found)) >= 0:
                     told[name], self._room = found, left
-
-
-def _rest(line: bytes) -> bytes:
-    """Return what follows the stamp, where that comes first, as all of QEMU's do; else nothing."""
-    return line.partition(b"}")[2] if line.startswith(b'{"timestamp": {"') else b""
 
 
 def name_of(event: Event) -> str:
