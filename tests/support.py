@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from typing import NoReturn
 
 import pytest
+
+
+def threads_end(name: str, patience: float) -> None:
+    """Wait until no thread of that name is left, and fail if one is after so many seconds.
+
+    A thread that writes to a file which a test closes may write to whatever has its number next.
+    """
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(patience)
+            assert not thread.is_alive()
 
 
 def require_tool(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 
 from qmp_exporter.errors import RecordingError
 from qmp_exporter.recording.writer import ROOM, Writer
+from support import threads_end
 
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ def pipe() -> Iterator[tuple[int, int]]:
     finally:
         with suppress(OSError):  # closed by the test
             os.close(reading)
-        for thread in threading.enumerate():
-            if thread.name == "qmp-exporter-writer":  # else it may write to who has the number next
-                thread.join(PATIENCE)
-                assert not thread.is_alive()
+        threads_end("qmp-exporter-writer", PATIENCE)
         with suppress(OSError):
             os.close(writing)
 

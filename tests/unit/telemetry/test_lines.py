@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from qmp_exporter.telemetry.lines import ROOM, Lines
+from support import threads_end
 
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         yield reader, writer
     finally:
         os.close(reader)
-        for thread in threading.enumerate():
-            if thread.name == "qmp-exporter-lines":  # else it may write to who has the number next
-                thread.join(PATIENCE)
-                assert not thread.is_alive()
+        threads_end("qmp-exporter-lines", PATIENCE)
         os.close(writer)
 
 
