@@ -162,9 +162,14 @@ def libvirt(place: Path, number: int) -> Iterator[Libvirt]:
                 found.virsh([f"destroy {name}" for name in running])
 
 
+def installed(program: str) -> str | None:
+    """Return the path of a program, which users may not have on theirs."""
+    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
 def needed(program: str) -> str:
     """Return the path of a program that is installed."""
-    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+    found = installed(program)
     if found is None:
         raise BenchError(f"{program} is missing")
     return found
@@ -172,18 +177,14 @@ def needed(program: str) -> str:
 
 def missing() -> list[str]:
     """Return what this group wants and is not installed."""
-    wanted = ("virsh", "libvirtd", "apt-get")
-    found = [
-        name for name in wanted if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    ]
+    found = [name for name in ("virsh", "libvirtd", "apt-get") if not installed(name)]
     return found if find_qemu() else [*found, "qemu-system-x86_64"]
 
 
 def theirs() -> str:
     """Return the path of their exporter, which is unpacked into the cache where it is missing."""
-    installed = shutil.which(PACKAGE)
-    if installed:
-        return installed
+    if found := installed(PACKAGE):
+        return found
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "qmp-exporter/libvirt-exporter"
     if not folder.exists():
