@@ -49,7 +49,8 @@ class Pipeline:
     ) -> None:
         self.fleet = Fleet()
         self._sinks = sinks
-        self._counting = [sink for sink in sinks if isinstance(sink, Counting)]
+        counting = [sink for sink in sinks if isinstance(sink, Counting)]
+        self._counting = counting if len(counting) == len(sinks) else []  # or some need each event
         self._own = own
         self._decode_error = decode_error
         self._delays = own.histogram("qmp_exporter_event_delay_seconds")
@@ -161,7 +162,7 @@ class Pipeline:
 
     def _learn(self, address: str, name: str, vm: VM, event: Event) -> None:
         """Know an event that changed nothing, if it will not and no sink has to see it again."""
-        if len(self._counting) < len(self._sinks):
+        if not self._counting:
             return
         repeats = self._repeats.get(address)
         if repeats is None:
