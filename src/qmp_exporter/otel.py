@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import time_ns
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from qmp_exporter.sinks.attributes import MAX_TEXT, Describer
@@ -24,12 +24,10 @@ from qmp_exporter.telemetry.otel.source import Everything
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from opentelemetry.sdk._logs import Logger
     from prometheus_client import CollectorRegistry
 
     from qmp_exporter.config.otel import Otel
     from qmp_exporter.config.settings import Settings
-    from qmp_exporter.model.inputs import Identity
     from qmp_exporter.sinks.metrics import MetricsSink
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
@@ -75,8 +73,7 @@ class OpenTelemetry:
                 self.providers.tracer, describe, events=events, crowded=overflowed
             )
         if self.providers.logs and settings.otel_events != "span":
-            logger = cast("Callable[[Identity, str], Logger]", self.providers.logger)
-            self.records = RecordsSink(logger, describe)
+            self.records = RecordsSink(self.providers.logger, describe)
         on = settings.otel_events
         if (on == "log" and not self.records) or (on == "span" and not self.spans):
             log.warning("events are nowhere: --otel.events is %s, and no %ss are exported", on, on)

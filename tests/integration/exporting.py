@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from opentelemetry._logs import SeverityNumber
-
+from qmp_exporter.catalog.spec import Severity
 from qmp_exporter.config.otel import read_otel
 from qmp_exporter.model.inputs import Identity
+from qmp_exporter.telemetry.otel.events import Description
 from qmp_exporter.telemetry.otel.providers import Providers
 from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
@@ -51,12 +51,7 @@ class Exporting:
         """Emit so many log records."""
         logger = self.providers.logger(WEB01, "web01")
         for n in range(number):
-            logger.emit(
-                timestamp=n,
-                severity_number=SeverityNumber.INFO,
-                event_name=event,
-                attributes={"n": n},
-            )
+            logger.emit(Description(event, Severity.INFO, "", {"n": n}), n)
 
     def tally(self, signal: str = "traces") -> Tally:
         """The counts of a signal."""

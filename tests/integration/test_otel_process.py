@@ -25,6 +25,7 @@ import asyncio, os
 from qmp_exporter.config.otel import read_otel
 from qmp_exporter.model.inputs import Identity
 from qmp_exporter.telemetry import logs
+from qmp_exporter.telemetry.otel.events import Description
 from qmp_exporter.telemetry.otel.providers import Providers
 
 async def main():
@@ -32,7 +33,7 @@ async def main():
     providers = Providers(read_otel(os.environ))
     for _ in range(10):
         providers.tracer(Identity(), "web01").start_span("qemu.stop").end()
-        providers.logger(Identity(), "web01").emit(event_name="qemu.stop")
+        providers.logger(Identity(), "web01").emit(Description("qemu.stop", 9, "STOP", {}), 1)
     print("ready", flush=True)
     await asyncio.to_thread(input)
     await asyncio.to_thread(providers.close, 1.0)

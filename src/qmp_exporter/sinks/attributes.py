@@ -1,4 +1,4 @@
-"""From an event to the attributes of its span event and of its log record.
+"""From an event to what its span event and its log record tell of it.
 
 Unlike a label, an attribute may hold what the guest chose: the arguments of a panic, the text of an
 error. So its length and number are bounded, and its text is what protobuf takes.
@@ -16,9 +16,12 @@ from qmp_exporter.catalog.decoder import unstamped
 from qmp_exporter.catalog.events import EVENTS, UNCATALOGUED
 from qmp_exporter.catalog.spec import Severity
 from qmp_exporter.catalog.states import BOOLEANS, OTHER
+from qmp_exporter.catalog.text import label_text
 from qmp_exporter.model.operation import Value
 from qmp_exporter.sinks.counting import read
+from qmp_exporter.sinks.details import details
 from qmp_exporter.sinks.raw import data_of
+from qmp_exporter.telemetry.otel.events import Description
 
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ _OVERHEAD: Final = 16
 
 
 class Describer:
-    """Tells of events and their VMs as attributes.
+    """Describes events and their VMs.
 
     It is asked once for each sink: what it told last it tells again, and so does it for an event
     that comes again with another stamp, as those of a storm do.
@@ -77,28 +80,32 @@ class Describer:
         self._most, self._longest = min(most, MAX_ATTRIBUTES), min(longest, MAX_TEXT)
         self._addresses = addresses
         self._last: Event | None = None
-        self._last_told: Attributes = {}
-        self._kept: dict[bytes, tuple[Disks, Attributes]] = {}
+        self._last_told = Description("", 0, "", {})
+        self._kept: dict[bytes, tuple[Disks, Description]] = {}
         self._told: Attributes = {}
         self._room = 0
 
-    def __call__(self, event: Event, vm: VM, cause: str = "") -> Attributes:
-        """Return the attributes of an event, which are not to be changed.
+    def __call__(self, event: Event, vm: VM, cause: str = "") -> Description:
+        """Return what is told of an event.
 
         Args: ``cause`` is the name of the event that caused it, to be told with it from now on.
         """
         if event is not self._last:
             self._last, self._last_told = event, self._recall(event, vm)
         if cause:
-            self._last_told = self._last_told | {CAUSE: cause}
+            told = self._last_told
+            attributes = {**told.attributes, CAUSE: cause}
+            self._last_told = Description(told.name, told.severity, told.body, attributes)
         return self._last_told
 
-    def _recall(self, event: Event, vm: VM) -> Attributes:
+    def _recall(self, event: Event, vm: VM) -> Description:
         rest = unstamped(event.line)
         known = self._kept.get(rest)
         if known is not None and known[0] is vm.disks:  # which labels may name
             return known[1]
-        found = self._tell(event, vm)
+        said = _DETAILS[event.spec.name](event.data, vm)
+        body = f"{label_text(event.name)} {said}".rstrip()
+        found = Description(name_of(event), severity_of(event), body, self._tell(event, vm))
         if rest and len(rest) <= LONGEST_KEPT:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
@@ -190,3 +197,4 @@ _LABELS: Final = {
     )
     for spec in (*EVENTS, UNCATALOGUED)
 }
+_DETAILS: Final = {spec.name: details(spec) for spec in (*EVENTS, UNCATALOGUED)}

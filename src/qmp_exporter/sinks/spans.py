@@ -6,9 +6,8 @@ It is imported only where spans are exported, as OpenTelemetry is large.
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk.trace import Event as SdkEvent
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -34,7 +33,8 @@ from qmp_exporter.model.operation import (
 )
 from qmp_exporter.model.underway import close, follow, tick
 from qmp_exporter.sinks import NOBODY, Trace
-from qmp_exporter.sinks.attributes import ERROR_TYPE, name_of, nanoseconds, plain
+from qmp_exporter.sinks.attributes import ERROR_TYPE, nanoseconds, plain
+from qmp_exporter.telemetry.otel.events import SpanEvent
 
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SpansSink:
 
     Args:
         tracer: from who answers at a monitor, and the VM's name, to the tracer of that VM.
-        describe: from an event and its VM to the event's attributes.
+        describe: from an event and its VM to what is told of it.
         events: whether events are shown on spans; else only the spans are.
         crowded: called with the name of an operation whose event finds no span, as there are too
             many.
@@ -144,12 +144,12 @@ class SpansSink:
             case Began():
                 spans.begin(fact, self._tracer)
             case Noted(id=number, cause=cause) if event is not None and (cause or self._events):
-                attributes = self._describe(event, spans.vm, cause)
+                description = self._describe(event, spans.vm, cause)
                 span = spans.open[number]
                 if self._events and isinstance(span, SdkSpan):
                     # Not add_event(), which takes ten times as long to look at each attribute:
                     # ours are within all limits, and are shared with the log record.
-                    noted = SdkEvent(name_of(event), attributes, nanoseconds(event.time))
+                    noted: Any = SpanEvent(description, nanoseconds(event.time))
                     span._add_event(noted)  # noqa: SLF001 - as above
             case Told(id=number, attributes=attributes, error=error):
                 span = spans.open[number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -15,6 +15,7 @@ from builders import SOME, START, decode, deeper_and_deeper, event
 from qmp_exporter.catalog.events import EVENTS
 from qmp_exporter.model.disks import Disks
 from qmp_exporter.model.vm import VM
+from qmp_exporter.sinks import NOBODY
 from qmp_exporter.sinks.attributes import (
     CAUSE,
     LONGEST_KEPT,
@@ -28,9 +29,18 @@ from qmp_exporter.sinks.attributes import (
 )
 
 
+if TYPE_CHECKING:
+    from qmp_exporter.model.event import Event
+
+
 def attributes(data: object, name: str = "NEWER_THAN_US") -> dict[str, Any]:
     """Return the attributes of an event."""
-    return Describer(addresses=False)(event(name, data), VM())
+    return told(event(name, data))
+
+
+def told(event_: Event, vm: VM = NOBODY, **limits: int) -> dict[str, Any]:
+    """Return the attributes of an event that is described for the first time."""
+    return dict(Describer(addresses=False, **limits)(event_, vm).attributes)
 
 
 def test_members_become_attributes_by_their_own_names() -> None:
@@ -67,17 +77,17 @@ def test_less_may_be_wanted_and_not_more() -> None:
     """The limits that OpenTelemetry's variables set hold for events as for all else."""
     data = {"text": "x" * 5_000, "more": 1, "most": 2}
     event_ = event("X", data)
-    assert Describer(addresses=False, most=2, longest=3)(event_, VM()) == {
+    assert told(event_, most=2, longest=3) == {
         "qemu.text": "xxx",
         "qemu.more": 1,
     }
     error = event("BLOCK_IO_ERROR", {"device": "d" * 99, "operation": "read", "action": "stop"})
-    assert Describer(addresses=False, most=2, longest=3)(error, VM()) == {
+    assert told(error, most=2, longest=3) == {
         "error.type": "io-",
         "qemu.device": "ddd",
     }
-    told = Describer(addresses=False, most=9_999, longest=9_999)(event_, VM())
-    assert told["qemu.text"] == "x" * MAX_TEXT
+    found = told(event_, most=9_999, longest=9_999)
+    assert found["qemu.text"] == "x" * MAX_TEXT
 
 
 def test_the_device_is_called_as_in_the_metrics() -> None:
@@ -119,7 +129,7 @@ def test_an_event_is_described_once_for_all_sinks() -> None:
     describe = Describer(addresses=False)
     one, other = event("X", {"a": 1}), event("X", {"a": 2})
     assert describe(one, VM()) is describe(one, VM())
-    assert describe(other, VM()) == {"qemu.a": 2}
+    assert describe(other, VM()).attributes == {"qemu.a": 2}
 
 
 @pytest.mark.parametrize("spec", EVENTS, ids=lambda spec: spec.name)
@@ -156,7 +166,7 @@ def test_whatever_is_sent_can_be_exported(data: dict[str, object], name: str) ->
     except Exception:  # noqa: BLE001 - refused; that is another test
         return
     assert name_of(found).isascii()
-    for key, value in Describer(addresses=True)(found, VM()).items():
+    for key, value in Describer(addresses=True)(found, VM()).attributes.items():
         assert key.startswith("qemu.")
         assert len(str(value)) <= MAX_TEXT
         message = AnyValue()
@@ -175,7 +185,7 @@ def test_whatever_is_sent_can_be_exported(data: dict[str, object], name: str) ->
 def test_what_is_too_deep_to_be_written_is_left_out() -> None:
     """Python reads a little deeper than it writes; a sink that fails would leave its span open."""
     for found in deeper_and_deeper():
-        assert Describer(addresses=False)(found, VM()).get("qemu.b", 1) == 1
+        assert told(found).get("qemu.b", 1) == 1
 
 
 def test_a_lone_surrogate_is_replaced() -> None:
@@ -191,22 +201,27 @@ def test_an_event_that_comes_again_is_told_again() -> None:
     """Whatever its stamp is, as long as its disk has the same name."""
     describe = Describer(addresses=False)
     one, other = (event("BLOCK_IO_ERROR", ERROR, at) for at in (1, 2))
-    told = describe(one, DISKS)
-    assert told["qemu.device"] == "disk0"
-    assert describe(event("STOP"), DISKS) == {}
-    assert describe(other, DISKS) is told
+    first = describe(one, DISKS)
+    assert first.attributes["qemu.device"] == "disk0"
+    assert first.body == "BLOCK_IO_ERROR device=disk0 operation=read action=report"
+    assert describe(event("STOP"), DISKS).attributes == {}
+    assert describe(other, DISKS) is first
     renamed = msgspec.structs.replace(DISKS.disks, nodes={"n": "disk1"})
-    assert describe(event("BLOCK_IO_ERROR", ERROR, 3), VM(disks=renamed))["qemu.device"] == "disk1"
+    found = describe(event("BLOCK_IO_ERROR", ERROR, 3), VM(disks=renamed))
+    assert found.attributes["qemu.device"] == "disk1"
+    assert "device=disk1" in found.body
 
 
 def test_a_cause_is_told_of_one_event_only() -> None:
     """By all sinks that are asked after it; the next event of that kind may have none."""
     describe = Describer(addresses=False)
     one = event("BLOCK_IO_ERROR", ERROR, 1)
-    plain_ = dict(describe(one, DISKS))
-    assert describe(one, DISKS, "WATCHDOG") == plain_ | {CAUSE: "WATCHDOG"}
-    assert describe(one, DISKS) == plain_ | {CAUSE: "WATCHDOG"}
-    assert describe(event("BLOCK_IO_ERROR", ERROR, 2), DISKS) == plain_
+    first = describe(one, DISKS)
+    caused = describe(one, DISKS, "WATCHDOG")
+    assert caused.attributes == {**first.attributes, CAUSE: "WATCHDOG"}
+    assert (caused.name, caused.severity, caused.body) == (first.name, first.severity, first.body)
+    assert describe(one, DISKS) is caused
+    assert describe(event("BLOCK_IO_ERROR", ERROR, 2), DISKS) is first
 
 
 @pytest.mark.parametrize(
@@ -228,14 +243,14 @@ def test_no_event_is_taken_for_another(one: bytes, other: bytes) -> None:
     describe = Describer(addresses=False)
     for line, number in ((one, 1), (other, 2), (one, 1)):
         found = msgspec.structs.replace(event("X", {}), line=line)
-        assert describe(found, VM()) == {"qemu.a": number}
+        assert describe(found, VM()).attributes == {"qemu.a": number}
 
 
 def test_what_is_kept_has_a_bound() -> None:
     """Of events that never come again, and of long ones."""
     describe = Describer(addresses=False)
     for number in range(3 * MOST_KEPT):
-        assert describe(event("X", {"a": number}), VM()) == {"qemu.a": number}
+        assert describe(event("X", {"a": number}), VM()).attributes == {"qemu.a": number}
     assert 0 < len(describe._kept) <= MOST_KEPT
     long = event("X", {"a": "x" * LONGEST_KEPT})
     describe(long, VM())

@@ -103,7 +103,6 @@ def test_a_renamed_vm_has_a_logger_of_its_new_name() -> None:
     traced.sink.rename("web", "db")
     traced.vms["db"] = traced.vms.pop("web")
     traced.feed(event("RESUME", None, 2), vm="db")
-    scopes = [found.instrumentation_scope for found in traced.records]
-    assert [scope.name for scope in scopes if scope] == ["web", "db"]
+    assert [found.resource.attributes["qemu.vm"] for found in traced.records] == ["web", "db"]
     traced.logs.forget("db")
     assert traced.logs._vms == {}

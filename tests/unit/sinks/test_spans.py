@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
@@ -18,6 +16,7 @@ from qmp_exporter.model.operation import MAX_ACTIVITY, MAX_AGE, MAX_EVENTS
 from qmp_exporter.model.replies import MigratedRam, MigrationInfo
 from qmp_exporter.sinks import spans as module
 from qmp_exporter.telemetry.otel.batch import MOST_SENT
+from qmp_exporter.telemetry.otel.messages import encode_logs, encode_spans
 from unit.sinks.tracing import Traced, at
 
 
@@ -204,7 +203,7 @@ def test_the_largest_events_make_a_batch_that_a_collector_takes(key: str) -> Non
     traced.feed(*(given for _ in range(MOST_SENT + MAX_EVENTS)))
     traced.sink.close()
     assert encode_spans(traced.spans).ByteSize() < 4 * 2**20
-    assert encode_logs(traced.records[:512]).ByteSize() < 4 * 2**20
+    assert encode_logs(traced.logged[:512]).ByteSize() < 4 * 2**20
 
 
 def test_time_ends_segments_and_activity(monkeypatch: pytest.MonkeyPatch) -> None:

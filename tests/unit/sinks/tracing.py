@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -19,10 +17,10 @@ from qmp_exporter.model.vm import VM
 from qmp_exporter.sinks.attributes import Describer
 from qmp_exporter.sinks.records import RecordsSink
 from qmp_exporter.sinks.spans import SpansSink
+from qmp_exporter.telemetry.otel.events import Logger
 
 
 if TYPE_CHECKING:
-    from opentelemetry._logs import Logger
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
     from qmp_exporter.model.inputs import Identity, Input
     from qmp_exporter.sinks import Trace
+    from qmp_exporter.telemetry.otel.events import Record
 
 
 class Traced:
@@ -44,6 +43,7 @@ class Traced:
         traces: what the spans sink returned for each input, in order.
         asked: the names and identities for which a tracer was asked.
         crowded: operations without a span.
+        logged: the log records that wait, in order.
     """
 
     def __init__(
@@ -52,11 +52,10 @@ class Traced:
         self.asked: list[tuple[str, str]] = []
         self.crowded: list[str] = []
         self.traces: list[Trace | None] = []
-        self._spans, self._records = InMemorySpanExporter(), InMemoryLogRecordExporter()
+        self._spans = InMemorySpanExporter()
+        self.logged: list[Record] = []
         tracers = TracerProvider(sampler, Resource({}), shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self._spans))
-        loggers = LoggerProvider(Resource({}), shutdown_on_exit=False)
-        loggers.add_log_record_processor(SimpleLogRecordProcessor(self._records))
         describe = Describer(addresses=addresses)
 
         def tracer(identity: Identity, vm: str) -> Tracer:
@@ -66,7 +65,7 @@ class Traced:
             return found  # type: ignore[no-any-return]
 
         def logger(_: Identity, vm: str) -> Logger:
-            return loggers.get_logger(vm)
+            return Logger(Resource({"qemu.vm": vm}), [self.logged.append])
 
         self.sink = SpansSink(tracer, describe, events=events, crowded=self.crowded.append)
         self.logs = RecordsSink(logger, describe)
@@ -97,8 +96,8 @@ class Traced:
 
     @property
     def records(self) -> list[ReadableLogRecord]:
-        """The log records, in order."""
-        return list(self._records.get_finished_logs())
+        """The log records, in order, as the SDK has them."""
+        return [record.readable() for record in self.logged]
 
 
 def at(seconds: float) -> int:

@@ -68,6 +68,16 @@ def gone(attributes: bytes, now: int) -> bytes:
     return _point(attributes + NumberDataPoint(time_unix_nano=now, flags=_GONE).SerializeToString())
 
 
+def varint(number: int) -> bytes:
+    """Return a number in groups of 7 bits, the lowest first; all but the last have the 8th bit."""
+    found = bytearray()
+    while number >> 7:
+        found.append(number & 127 | 128)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
 def _histogram(attributes: bytes, start: int, now: int, value: Distribution) -> bytes:
     found: bytes = HistogramDataPoint(
         attributes=NumberDataPoint.FromString(attributes).attributes,
@@ -82,14 +92,4 @@ def _histogram(attributes: bytes, start: int, now: int, value: Distribution) -> 
 
 
 def _point(message: bytes) -> bytes:
-    return _POINT + _varint(len(message)) + message
-
-
-def _varint(number: int) -> bytes:
-    """Write a number in groups of 7 bits, the lowest first; all but the last have the 8th bit."""
-    found = bytearray()
-    while number >> 7:
-        found.append(number & 127 | 128)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    return _POINT + varint(len(message)) + message

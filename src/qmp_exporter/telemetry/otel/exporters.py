@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.common.http import Compression
 
-from qmp_exporter.telemetry.otel.attributes import encode_once
-from qmp_exporter.telemetry.otel.messages import take_messages
+from qmp_exporter.telemetry.otel.messages import take_messages, take_ours
 from qmp_exporter.telemetry.otel.outcome import Outcome, Transport, watch
 from qmp_exporter.telemetry.otel.reasons import reason_of
 
@@ -100,8 +99,6 @@ def ways(what: str, found: Signal | Metrics) -> list[Way[Any]]:
             exporter._metrics = outcome  # noqa: SLF001 - see above
             if what == "metrics":
                 exporter = take_messages(exporter)
-            else:
-                encode_once()
             made.append(Way(exporter, found.otlp.shown, outcome))
     return made
 
@@ -140,7 +137,9 @@ def _grpc(what: str, otlp: Otlp, timeout: float, outcome: Outcome) -> Any:
 def _exporter(protocol: str, what: str) -> Any:
     """Return a class, whose module is imported only if it is used: each takes its time."""
     module, name = _CLASSES[what]
-    return getattr(import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}"), name)
+    found = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")
+    take_ours(found)
+    return getattr(found, name)
 
 
 def _content(path: str) -> bytes | None:

@@ -1,9 +1,8 @@
 """Tracers and loggers, one for each VM, over one way out for each signal.
 
 Each provider of the SDK leaves a hook for forks behind for ever, so all VMs share one. What a VM
-gets is a copy of its tracer or logger with the VM's resource, which is a private matter of
-opentelemetry 1.45: ``Tracer.resource`` and ``Logger._set_resource``. A test fails when one of them
-is missing.
+gets is a copy of its tracer with the VM's resource, which is a private matter of opentelemetry
+1.45: ``Tracer.resource``. A test fails when it is missing.
 """
 
 from __future__ import annotations
@@ -12,17 +11,8 @@ import copy
 import logging
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from opentelemetry._logs import Logger, NoOpLogger
-from opentelemetry.sdk._logs import Logger as SdkLogger
-from opentelemetry.sdk._logs import (
-    LoggerProvider,
-    LogRecordLimits,
-    LogRecordProcessor,
-    ReadableLogRecord,
-    ReadWriteLogRecord,
-)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Tracer as SdkTracer
@@ -35,10 +25,11 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import NoOpTracer, Tracer
 
-from qmp_exporter import __version__
 from qmp_exporter.telemetry.otel.batch import Batch
 from qmp_exporter.telemetry.otel.counts import Counts
+from qmp_exporter.telemetry.otel.events import Logger
 from qmp_exporter.telemetry.otel.exporters import ways
+from qmp_exporter.telemetry.otel.request import SCOPE
 from qmp_exporter.telemetry.otel.resources import of_vm
 
 
@@ -47,10 +38,9 @@ if TYPE_CHECKING:
 
     from qmp_exporter.config.otel import Otel, Signal
     from qmp_exporter.model.inputs import Identity
+    from qmp_exporter.telemetry.otel.events import Record
     from qmp_exporter.telemetry.self_metrics import SelfMetrics
 
-
-SCOPE: Final = "qmp_exporter"
 
 log = logging.getLogger(__name__)
 
@@ -85,23 +75,16 @@ class Providers:
         self.counts: dict[str, Counts] = {}
         self.parts: list[tuple[str, Part]] = []
         self._tracer: Tracer = NoOpTracer()
-        self._logger: Logger = NoOpLogger(SCOPE)
+        self._records: list[Batch[Record]] = []
         if otel.traces is not None:
             tracers = TracerProvider(
                 _sampler(otel), Resource({}), shutdown_on_exit=False, span_limits=_span_limits(otel)
             )
             for batch in self._batches("traces", otel.traces, _weight):
                 tracers.add_span_processor(_Spans(batch))
-            self._tracer = tracers.get_tracer(SCOPE, __version__)
+            self._tracer = tracers.get_tracer(SCOPE.name, SCOPE.version)
         if otel.logs is not None:
-            limits = LogRecordLimits(
-                max_log_record_attributes=otel.limits.log_attributes,
-                max_log_record_attribute_length=_length(otel.limits.log_length),
-            )
-            loggers = LoggerProvider(Resource({}), shutdown_on_exit=False, log_record_limits=limits)
-            for records in self._batches("logs", otel.logs):
-                loggers.add_log_record_processor(_Records(records))
-            self._logger = loggers.get_logger(SCOPE, __version__)
+            self._records = self._batches("logs", otel.logs)
         if own is not None:
             own.before.append(partial(self._report, own))
 
@@ -114,10 +97,8 @@ class Providers:
 
     def logger(self, identity: Identity, vm: str) -> Logger:
         """Return what makes the log records of a VM, for as long as it has that label."""
-        logger = copy.copy(self._logger)
-        if isinstance(logger, SdkLogger):
-            logger._set_resource(of_vm(self._otel, identity, vm))  # noqa: SLF001 - see above
-        return logger
+        puts = [records.put for records in self._records]
+        return Logger(of_vm(self._otel, identity, vm), puts)
 
     def counted(self, signal: str) -> Counts:
         """Return the counts of a signal, which are shown from now on."""
@@ -170,31 +151,6 @@ class _Spans(SpanProcessor):
         context = span.context
         if context is not None and context.trace_flags.sampled:
             self._put(span)
-
-
-class _Records(LogRecordProcessor):
-    """Hands all log records to a batch."""
-
-    def __init__(self, batch: Batch[ReadableLogRecord]) -> None:
-        self._put = batch.put
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Take a log record."""
-        self._put(
-            ReadableLogRecord(
-                log_record.log_record,
-                log_record.resource or Resource.get_empty(),
-                log_record.instrumentation_scope,
-                log_record.limits,
-            )
-        )
-
-    def shutdown(self) -> None:
-        """Do nothing: a batch is closed by who made it."""
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - as above
-        """Do nothing."""
-        return True
 
 
 def _weight(span: ReadableSpan) -> int:
