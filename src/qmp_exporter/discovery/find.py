@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 SCAN_EVERY: Final = 5.0
 """Seconds between two scans that nothing called for."""
 
+SCAN_RARELY: Final = 30.0
+"""The same where inotify tells of every change: where it follows all folders, and none of what was
+found is a link to a socket that may come elsewhere."""
+
 SETTLE: Final = 0.02
 """Seconds between a change and its scan, in which further changes join it."""
 
@@ -58,6 +62,7 @@ class Search:
         self._limit = limit
         self._found = found
         self._took, self._scanned_at = 0.0, 0.0
+        self._every = SCAN_EVERY
         self._failed = False
         # Its own, which no slow name server and no scan of a file system that hangs can take.
         self._threads = ThreadPoolExecutor(2, "qmp-exporter-scan")
@@ -74,16 +79,18 @@ class Search:
         loop = asyncio.get_running_loop()
         try:
             near = await loop.run_in_executor(self._threads, self._near)
-            await self._watch.follow(near)  # first, so that nothing comes between
+            followed = await self._watch.follow(near)  # first, so that nothing comes between
             found = await loop.run_in_executor(self._threads, scan, self._patterns, self._limit)
         except Exception as err:  # such as too many folders in one another for `**`
             if not self._failed:
                 log.exception("the search for monitors failed", exc_info=err)
-            self._failed = True
+            self._failed, self._every = True, SCAN_EVERY
             return
         self._failed = False
         self._scanned_at = monotonic()
         self._took = self._scanned_at - began
+        told = followed and "not-a-socket" not in found.skipped.values()
+        self._every = SCAN_RARELY if told else SCAN_EVERY
         self._take(found, self._seen)
 
     def _take(self, found: Found, seen: dict[str, Target]) -> None:
@@ -129,7 +136,7 @@ class Search:
                 await self.once()
             while True:
                 try:
-                    async with asyncio.timeout(SCAN_EVERY):
+                    async with asyncio.timeout(self._every):
                         await self._due.wait()
                     # Where scanning takes long, no more than half of the time goes into it.
                     rest = self._scanned_at + self._took - monotonic()

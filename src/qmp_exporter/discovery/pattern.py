@@ -16,10 +16,10 @@ from qmp_exporter.model.target import Target
 NAME_GROUP: Final = "vm"
 
 # Monitors that their managers hold, which a pattern must never take: only an exact path does.
-MANAGED: Final = (
-    re.compile(r"/libvirt/qemu/domain-[^/]*/monitor\.sock$"),
-    re.compile(r"/run/qemu-server/[^/]*\.qmp$"),
-    re.compile(r"/qemu\.monitor$"),  # Incus and LXD
+MANAGED: Final = re.compile(
+    r"/libvirt/qemu/domain-[^/]*/monitor\.sock$"
+    r"|/run/qemu-server/[^/]*\.qmp$"
+    r"|/qemu\.monitor$"  # Incus and LXD
 )
 
 
@@ -85,7 +85,7 @@ def _matches(name: str, glob: str) -> bool:
 
 def managed(path: str) -> bool:
     """Whether a path is the monitor of libvirt, Proxmox, Incus or LXD themselves."""
-    return any(known.search(path) for known in MANAGED)
+    return MANAGED.search(path) is not None
 
 
 def expression(text: str) -> re.Pattern[str]:

@@ -139,9 +139,8 @@ class _Eye:
             return "not-a-socket" if os.path.islink(path) else None  # noqa: PTH114 - as above
         if not stat.S_ISSOCK(mode):
             return "not-a-socket"
-        if managed(path) or managed(self._real(path, link=link)):
-            return "managed"
-        return ""
+        real = self._real(path, link=link)
+        return "managed" if managed(path) or (real != path and managed(real)) else ""
 
     def _real(self, path: str, *, link: bool) -> str:
         """Return a path without links."""

