@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.vms import Vms
 
 
+SMALL: Final = 10
 FLEET: Final = 1_000
 LARGE: Final = 10_000
 IDLE: Final = 60
@@ -74,40 +75,50 @@ def bar(values: Values, key: tuple[str, str], needs: float) -> Bar:
 # ---- idle
 
 
-IDLE_CPU: Final = ("CPU of 1,000 idle VMs", "% of a core")
-IDLE_VM: Final = ("memory of a VM with its series", "KiB")
+IDLE_CPU: Final = "CPU of {vms:,} idle VMs", "% of a core"
+IDLE_VM: Final = "memory of a VM with its series, by {vms:,}", "KiB"
 IDLE_SERIES: Final = ("series of a VM with one disk", "")
 HOW_IDLE: Final = (
-    "{vms:,} VMs with one disk that say nothing, for {seconds} s with {scrapes} scrapes. Memory is"
-    " what is resident after those, less what is with one VM after a scrape, by VM."
+    "VMs with one disk that say nothing, for {seconds} s with {scrapes} scrapes. Memory is what is"
+    " resident after those; of a VM, less what is with one VM after a scrape, by VM."
 )
 
 
-def idle(bench: Bench, place: Path, fleet: Vms, values: Values) -> None:
-    """Add a round."""
+def of(key: tuple[str, str], number: int) -> tuple[str, str]:
+    """Return what is measured of so many VMs."""
+    return key[0].format(vms=number), key[1]
+
+
+def single(place: Path, values: Values) -> int:
+    """Add a round with one VM, and return the bytes that are resident."""
     with vms(place, 1) as one, exporter(place, "--qmp.socket", one.pattern) as subject:
         one.served()
         time.sleep(SETTLED)
-        page = subject.get()
-        single = subject.child.resident()
-        series = sum(line.startswith(b"q") and b'vm="0"' in line for line in page.body.splitlines())
+        lines = subject.get().body.splitlines()
+        resident = subject.child.resident()
+    values[IDLE_SERIES].append(sum(line.startswith(b"q") and b'vm="0"' in line for line in lines))
+    values["resident with 1 VM", "MiB"].append(resident / MEBI)
+    return resident
+
+
+def idle(bench: Bench, place: Path, fleet: Vms, least: int, values: Values) -> None:
+    """Add a round of a fleet; ``least`` is what is resident with one VM."""
+    number = fleet.number
     with exporter(place, "--qmp.socket", fleet.pattern) as subject:
         fleet.served()
         time.sleep(SETTLED)
         subject.get()
         seconds = bench.size(IDLE)
         began, before = time.monotonic(), subject.child.cpu()
-        for number in range(1, SCRAPES + 1):
-            time.sleep(max(0.0, began + number * seconds / SCRAPES - time.monotonic()))
+        for scrape in range(1, SCRAPES + 1):
+            time.sleep(max(0.0, began + scrape * seconds / SCRAPES - time.monotonic()))
             subject.get()
         took = time.monotonic() - began
-        values[IDLE_CPU].append((subject.child.cpu() - before) / took * 100)
+        values[of(IDLE_CPU, number)].append((subject.child.cpu() - before) / took * 100)
         resident = subject.child.resident()
     fleet.alone()
-    values[IDLE_VM].append((resident - single) / max(1, fleet.number - 1) / KIBI)
-    values[IDLE_SERIES].append(series)
-    values["resident with 1 VM", "MiB"].append(single / MEBI)
-    values[f"resident with {fleet.number:,} VMs", "MiB"].append(resident / MEBI)
+    values[of(IDLE_VM, number)].append((resident - least) / max(1, number - 1) / KIBI)
+    values[f"resident with {number:,} VMs", "MiB"].append(resident / MEBI)
 
 
 # ---- connecting
@@ -236,13 +247,16 @@ def run(bench: Bench) -> Result:
     fair: Values = defaultdict(list)
     memory: Values = defaultdict(list)
     with bench.folder() as place:
-        with vms(place, bench.size(FLEET)) as fleet:
+        with (
+            vms(place, SMALL) as few,
+            vms(place, bench.size(FLEET)) as fleet,
+            vms(place, bench.size(LARGE)) as large,
+        ):
             for _ in range(bench.rounds):
-                idle(bench, place, fleet, idling)
-        with vms(place, bench.size(FLEET)) as fleet, vms(place, bench.size(LARGE)) as large:
-            for _ in range(bench.rounds):
-                storm(place, fleet, connecting)
-                storm(place, large, connecting)
+                least = single(place, idling)
+                for them in (few, fleet, large):
+                    idle(bench, place, them, least, idling)
+                    storm(place, them, connecting)
     for _ in range(bench.rounds):
         with bench.folder() as place:
             fairness(bench, place, fair)
@@ -250,8 +264,8 @@ def run(bench: Bench) -> Result:
             flat(bench, place, memory)
     tables = (
         Table(
-            f"{bench.size(FLEET):,} idle VMs",
-            HOW_IDLE.format(vms=bench.size(FLEET), seconds=bench.size(IDLE), scrapes=SCRAPES),
+            "Idle VMs",
+            HOW_IDLE.format(seconds=bench.size(IDLE), scrapes=SCRAPES),
             rows(idling),
         ),
         Table("Connecting", HOW_STORM, rows(connecting)),
@@ -268,8 +282,8 @@ def run(bench: Bench) -> Result:
     )
     linear = "connecting 10,000 VMs, against 1,000"
     bars = (
-        bar(idling, IDLE_CPU, CPU_BAR),
-        bar(idling, IDLE_VM, VM_BAR),
+        bar(idling, of(IDLE_CPU, bench.size(FLEET)), CPU_BAR),
+        bar(idling, of(IDLE_VM, bench.size(FLEET)), VM_BAR),
         bar(idling, IDLE_SERIES, SERIES_BAR),
         Bar(linear, LINEAR_BAR, large_one / small, "times the seconds", at_least=False),
         bar(fair, BESIDE, FAIR_BAR),

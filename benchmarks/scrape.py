@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.vms import Vms
 
 
-FLEETS: Final = (1, 100, 1_000, 10_000)
+FLEETS: Final = (1, 10, 100, 1_000, 10_000)
 BAR: Final = 1_000
 """VMs of the fleet of which bars tell."""
 
