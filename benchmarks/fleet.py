@@ -246,17 +246,17 @@ def run(bench: Bench) -> Result:
     connecting: Values = defaultdict(list)
     fair: Values = defaultdict(list)
     memory: Values = defaultdict(list)
-    with bench.folder() as place:
-        with (
-            vms(place, SMALL) as few,
-            vms(place, bench.size(FLEET)) as fleet,
-            vms(place, bench.size(LARGE)) as large,
-        ):
-            for _ in range(bench.rounds):
-                least = single(place, idling)
-                for them in (few, fleet, large):
-                    idle(bench, place, them, least, idling)
-                    storm(place, them, connecting)
+    with (
+        bench.folder() as place,
+        vms(place, SMALL) as few,
+        vms(place, bench.size(FLEET)) as fleet,
+        vms(place, bench.size(LARGE)) as large,
+    ):
+        for _ in range(bench.rounds):
+            least = single(place, idling)
+            for them in (few, fleet, large):
+                idle(bench, place, them, least, idling)
+                storm(place, them, connecting)
     for _ in range(bench.rounds):
         with bench.folder() as place:
             fairness(bench, place, fair)

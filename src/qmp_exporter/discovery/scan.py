@@ -121,9 +121,7 @@ class _Eye:
         reason = self._unfit(path, pattern)
         return (pattern.target(path) or "no-name") if reason == "" else reason
 
-    def _unfit(
-        self, path: str, pattern: Pattern
-    ) -> str | None:
+    def _unfit(self, path: str, pattern: Pattern) -> str | None:
         """Return why a path is no target, empty if it is one, None if nothing is there any more."""
         if pattern.exact:
             return ""
