@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from qmp_exporter.sinks.attributes import Describer
 
 
-"""Attribute of an event: the name of the event that it follows from."""
-
 LINK: Final = "qmp_exporter.link"
 """Attribute of a link: what the other span is to this one, ``cause`` or ``previous``."""
 
