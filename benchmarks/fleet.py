@@ -72,15 +72,18 @@ def bar(values: Values, key: tuple[str, str], needs: float) -> Bar:
     return Bar(row.what, needs, row.middle, row.unit, at_least=False)
 
 
-# ---- idle
+# ---- connecting, and then nothing
 
 
 IDLE_CPU: Final = "CPU of {vms:,} idle VMs", "% of a core"
 IDLE_VM: Final = "memory of a VM with its series, by {vms:,}", "KiB"
 IDLE_SERIES: Final = ("series of a VM with one disk", "")
-HOW_IDLE: Final = (
-    "VMs with one disk that say nothing, for {seconds} s with {scrapes} scrapes. Memory is what is"
-    " resident after those; of a VM, less what is with one VM after a scrape, by VM."
+CONNECTED: Final = "{vms:,} VMs: start to all connected", "s"
+HOW: Final = (
+    "VMs with one disk, which listen already when the exporter starts, on the other core. The time"
+    " is from the start of the process until the state of the last VM has been read. Then they say"
+    " nothing for {seconds} s with {scrapes} scrapes. Memory is what is resident after those; of a"
+    " VM, less what is with one VM after a scrape, by VM."
 )
 
 
@@ -101,50 +104,30 @@ def single(place: Path, values: Values) -> int:
     return resident
 
 
-def idle(bench: Bench, place: Path, fleet: Vms, least: int, values: Values) -> None:
-    """Add a round of a fleet; ``least`` is what is resident with one VM."""
-    number = fleet.number
-    with exporter(place, "--qmp.socket", fleet.pattern) as subject:
-        fleet.served()
-        time.sleep(SETTLED)
-        subject.get()
-        seconds = bench.size(IDLE)
-        began, before = time.monotonic(), subject.child.cpu()
-        for scrape in range(1, SCRAPES + 1):
-            time.sleep(max(0.0, began + scrape * seconds / SCRAPES - time.monotonic()))
-            subject.get()
-        took = time.monotonic() - began
-        values[of(IDLE_CPU, number)].append((subject.child.cpu() - before) / took * 100)
-        resident = subject.child.resident()
-    fleet.alone()
-    values[of(IDLE_VM, number)].append((resident - least) / max(1, number - 1) / KIBI)
-    values[f"resident with {number:,} VMs", "MiB"].append(resident / MEBI)
-
-
-# ---- connecting
-
-
-HOW_STORM: Final = (
-    "All monitors listen already when the exporter starts. The time is from the start of the"
-    " process until the state of the last VM has been read; memory is what is resident after a"
-    " scrape. The fake VMs run on the other core."
-)
-
-
-def storm(place: Path, fleet: Vms, values: Values) -> None:
-    """Add a round."""
-    what = f"{fleet.number:,} VMs"
+def round_of(bench: Bench, fleet: Vms, least: int, values: Values) -> None:
+    """Add a round of a fleet; ``least`` is the bytes that are resident with one VM."""
+    number, what = fleet.number, f"{fleet.number:,} VMs"
     began = time.time()
-    with exporter(place, "--qmp.socket", fleet.pattern) as subject:
-        values[f"{what}: start to all connected", "s"].append(fleet.served() - began)
+    with bench.folder() as place, exporter(place, "--qmp.socket", fleet.pattern) as subject:
+        values[of(CONNECTED, number)].append(fleet.served() - began)
         values[f"{what}: CPU time of that", "s"].append(subject.child.cpu())
         time.sleep(SETTLED)
         page = subject.get()
-        if (up := page.total("qemu_up")) != fleet.number:
-            raise BenchError(f"found {up:,.0f} VMs connected, expected {fleet.number:,}")
+        if (up := page.total("qemu_up")) != number:
+            raise BenchError(f"found {up:,.0f} VMs connected, expected {number:,}")
         values[f"{what}: first scrape", "s"].append(page.seconds)
-        values[f"{what}: resident", "MiB"].append(subject.child.resident() / MEBI)
+        seconds = bench.size(IDLE)
+        then, before = time.monotonic(), subject.child.cpu()
+        for scrape in range(1, SCRAPES + 1):
+            time.sleep(max(0.0, then + scrape * seconds / SCRAPES - time.monotonic()))
+            subject.get()
+        took = time.monotonic() - then
+        values[of(IDLE_CPU, number)].append((subject.child.cpu() - before) / took * 100)
+        resident = subject.child.resident()
     fleet.alone()
+    values[f"{what}: resident", "MiB"].append(resident / MEBI)
+    if number > SMALL:  # of few it is less than what a process differs from the next
+        values[of(IDLE_VM, number)].append((resident - least) / (number - 1) / KIBI)
 
 
 # ---- fairness
@@ -242,21 +225,16 @@ def flat(bench: Bench, place: Path, values: Values) -> None:
 
 def run(bench: Bench) -> Result:
     """Measure all of it."""
-    idling: Values = defaultdict(list)
-    connecting: Values = defaultdict(list)
+    quiet: Values = defaultdict(list)
     fair: Values = defaultdict(list)
     memory: Values = defaultdict(list)
-    with (
-        bench.folder() as place,
-        vms(place, SMALL) as few,
-        vms(place, bench.size(FLEET)) as fleet,
-        vms(place, bench.size(LARGE)) as large,
-    ):
-        for _ in range(bench.rounds):
-            least = single(place, idling)
-            for them in (few, fleet, large):
-                idle(bench, place, them, least, idling)
-                storm(place, them, connecting)
+    sizes = (SMALL, bench.size(FLEET), bench.size(LARGE))
+    for _ in range(bench.rounds):
+        with bench.folder() as place:
+            least = single(place, quiet)
+        for number in sizes:  # alone, as the kernel tells of all sockets of the host
+            with bench.folder() as place, vms(place, number) as fleet:
+                round_of(bench, fleet, least, quiet)
     for _ in range(bench.rounds):
         with bench.folder() as place:
             fairness(bench, place, fair)
@@ -264,11 +242,10 @@ def run(bench: Bench) -> Result:
             flat(bench, place, memory)
     tables = (
         Table(
-            "Idle VMs",
-            HOW_IDLE.format(seconds=bench.size(IDLE), scrapes=SCRAPES),
-            rows(idling),
+            "Connecting, and idle",
+            HOW.format(seconds=bench.size(IDLE), scrapes=SCRAPES),
+            rows(quiet),
         ),
-        Table("Connecting", HOW_STORM, rows(connecting)),
         Table(
             "Fairness",
             HOW_FAIR.format(quiet=bench.size(FLEET) - 1, seconds=bench.size(FAIRNESS)),
@@ -276,16 +253,13 @@ def run(bench: Bench) -> Result:
         ),
         Table("Memory", HOW_FLAT.format(events=bench.size(PIECE)), rows(memory)),
     )
-    small, large_one = (
-        median(connecting[f"{bench.size(n):,} VMs: start to all connected", "s"])
-        for n in (FLEET, LARGE)
-    )
+    fleet_one, large_one = (median(quiet[of(CONNECTED, number)]) for number in sizes[1:])
     linear = "connecting 10,000 VMs, against 1,000"
     bars = (
-        bar(idling, of(IDLE_CPU, bench.size(FLEET)), CPU_BAR),
-        bar(idling, of(IDLE_VM, bench.size(FLEET)), VM_BAR),
-        bar(idling, IDLE_SERIES, SERIES_BAR),
-        Bar(linear, LINEAR_BAR, large_one / small, "times the seconds", at_least=False),
+        bar(quiet, of(IDLE_CPU, sizes[1]), CPU_BAR),
+        bar(quiet, of(IDLE_VM, sizes[1]), VM_BAR),
+        bar(quiet, IDLE_SERIES, SERIES_BAR),
+        Bar(linear, LINEAR_BAR, large_one / fleet_one, "times the seconds", at_least=False),
         bar(fair, BESIDE, FAIR_BAR),
         bar(memory, GROWTH, FLAT_BAR),
     )

@@ -34,26 +34,29 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 class Measured:
-    """Reports.
+    """What reports say.
 
     Args:
-        reports: as the benchmarks wrote them, each of other groups.
+        reports: as the benchmarks wrote them; the values of all that measured a row are its own.
     """
 
     def __init__(self, *reports: dict[str, Any]) -> None:
+        self._tables: dict[str, dict[str, list[float]]] = {}
         results = [result for report in reports for result in report["results"]]
-        self._tables = [table for result in results for table in result["tables"]]
+        for table in (table for result in results for table in result["tables"]):
+            rows = self._tables.setdefault(table["title"], {})
+            for row in table["rows"]:
+                rows.setdefault(row["what"], []).extend(row["values"])
 
     def rows(self, title: str) -> dict[str, list[float]]:
         """Return the values of each row of the table whose title matches."""
-        (table,) = (t for t in self._tables if re.fullmatch(title, t["title"]))
-        return {row["what"]: row["values"] for row in table["rows"]}
+        (rows,) = (rows for found, rows in self._tables.items() if re.fullmatch(title, found))
+        return rows
 
     def fleets(self) -> Iterator[tuple[int, dict[str, list[float]]]]:
         """Yield the numbers of machines of which the page was measured, with the rows of each."""
-        for table in self._tables:
-            if found := re.fullmatch(r"/metrics of ([\d,]+) VMs?", table["title"]):
-                rows = {row["what"]: row["values"] for row in table["rows"]}
+        for title, rows in self._tables.items():
+            if found := re.fullmatch(r"/metrics of ([\d,]+) VMs?", title):
                 yield int(found[1].replace(",", "")), rows
 
 

@@ -33,7 +33,8 @@ LIBRARY_UP_TO: Final = 1_000
 """VMs: with more, the library takes minutes and gigabytes to be made ready."""
 
 TIMES: Final = 5
-"""Scrapes of which a round takes the median."""
+FEW: Final = 3
+"""Scrapes of which a round takes the median, of fleets that bars tell of, and of larger ones."""
 
 SETTLED: Final = 0.2
 """Seconds in which what has been read from sockets is applied."""
@@ -58,9 +59,9 @@ TWO: Final = "2 % of the VMs changed"
 HOW: Final = (
     "The exporter as people run it, on a core of its own; VMs with one disk, in other processes. A"
     " scrape is an HTTP GET from connect() to the last byte. But for the first, a value is the"
-    f" median of {TIMES} scrapes in each round, before each of which so many VMs sent an event;"
-    " every event was counted. Delays are of one VM that sends 200 events a second for"
-    f" {LAG_SECONDS:.0f} s."
+    f" median of {TIMES} scrapes in each round, {FEW} with more than {BAR:,} VMs, before each of"
+    " which so many VMs sent an event; every event was counted. Delays are of one VM that sends 200"
+    f" events a second for {LAG_SECONDS:.0f} s."
 )
 HOW_OTHERS: Final = (
     "By the same client. promhttp serves the same series from vectors of client_golang, in which a"
@@ -82,10 +83,15 @@ def changes(number: int) -> dict[str, int]:
     }
 
 
+def times_of(number: int) -> int:
+    """Of how many scrapes of so many VMs a round takes the median."""
+    return TIMES if number <= BAR else FEW
+
+
 def timed_ours(subject: Exporter, fleet: Vms, changed: int, *, packed: bool) -> float:
     """Return the median seconds of scrapes, before each of which so many VMs change."""
     seconds = []
-    for _ in range(TIMES):
+    for _ in range(times_of(fleet.number)):
         if changed:
             fleet.change(changed)
         time.sleep(SETTLED)
@@ -199,14 +205,15 @@ class Fleet:
         self._seconds["bytes, plain"].append(len(cold.body))
         self._seconds["bytes, gzip"].append(len(subject.get(packed=True).body))
         self._seconds["first scrape, plain"].append(cold.seconds)
+        times = times_of(self._vms.number)
         for what, changed in self._changes.items():
             for packed in (False, True):
                 before = subject.get().total(FLEET)
                 key = f"{what}, {coding(packed=packed)}"
                 seconds = timed_ours(subject, self._vms, changed, packed=packed)
                 self._seconds[key].append(seconds)
-                if (counted := subject.get().total(FLEET) - before) != changed * TIMES:
-                    raise BenchError(f"found {counted} events, expected {changed * TIMES}")
+                if (counted := subject.get().total(FLEET) - before) != (sent := changed * times):
+                    raise BenchError(f"found {counted} events, expected {sent}")
         if self._vms.number >= self._bench.size(BAR):
             for scraped, when in ((False, "no scrape"), (True, "one scrape after the other")):
                 for what, seconds in late(subject, self._vms, scraped=scraped).items():

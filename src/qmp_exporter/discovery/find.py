@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from qmp_exporter.discovery.pattern import Pattern
-from qmp_exporter.discovery.scan import Found, folders, look, scan
+from qmp_exporter.discovery.scan import Found, enclosed, folders, look, scan
 from qmp_exporter.discovery.watch import Watch
 
 
@@ -30,8 +30,8 @@ SCAN_EVERY: Final = 5.0
 """Seconds between two scans that nothing called for."""
 
 SCAN_RARELY: Final = 30.0
-"""The same where inotify tells of every change: where it follows all folders, and none of what was
-found is a link to a socket that may come elsewhere."""
+"""The same where inotify tells of every change: where all is in folders that it follows, and
+nothing that was found is a link. What it cannot tell of is left to these: a mount over a folder."""
 
 SETTLE: Final = 0.02
 """Seconds between a change and its scan, in which further changes join it."""
@@ -78,7 +78,7 @@ class Search:
         self._seen.clear()
         loop = asyncio.get_running_loop()
         try:
-            near = await loop.run_in_executor(self._threads, self._near)
+            near, enough = await loop.run_in_executor(self._threads, self._near)
             followed = await self._watch.follow(near)  # first, so that nothing comes between
             found = await loop.run_in_executor(self._threads, scan, self._patterns, self._limit)
         except Exception as err:  # such as too many folders in one another for `**`
@@ -89,7 +89,7 @@ class Search:
         self._failed = False
         self._scanned_at = monotonic()
         self._took = self._scanned_at - began
-        told = followed and "not-a-socket" not in found.skipped.values()
+        told = enough and followed and not found.links
         self._every = SCAN_RARELY if told else SCAN_EVERY
         self._take(found, self._seen)
 
@@ -125,8 +125,11 @@ class Search:
             if seen or not self._beside.isdisjoint(paths):
                 self._take(self._last, seen)
 
-    def _near(self) -> set[str]:
-        return folders((*self._patterns, *map(Pattern, self._beside)))
+    def _near(self) -> tuple[set[str], bool]:
+        """Return the folders to follow, and whether those are enough to know of every change."""
+        patterns = (*self._patterns, *map(Pattern, self._beside))
+        near = folders(patterns)
+        return near, enclosed(patterns, near)
 
     async def run(self, *, at_once: bool = False) -> None:
         """Scan until cancelled, the first time when it is due or ``at_once``."""

@@ -33,10 +33,12 @@ class Found(msgspec.Struct, frozen=True):
     Attributes:
         targets: the monitors by address.
         skipped: from the paths that were left out to why.
+        links: whether a path that matches is a link, so that what it leads to may change elsewhere.
     """
 
     targets: dict[str, Target]
     skipped: dict[str, str]
+    links: bool = False
 
 
 def scan(patterns: Iterable[Pattern], limit: int) -> Found:
@@ -63,7 +65,7 @@ def scan(patterns: Iterable[Pattern], limit: int) -> Found:
                 targets[path] = seen
             elif seen is not None:
                 skipped[path] = seen
-    return Found(targets, skipped)
+    return Found(targets, skipped, eye.links)
 
 
 def look(patterns: Iterable[Pattern], paths: Iterable[str]) -> dict[str, Target]:
@@ -111,10 +113,15 @@ def _shown(name: str) -> bool:
 
 
 class _Eye:
-    """Looks at paths; what it has to know of a folder it finds out once."""
+    """Looks at paths; what it has to know of a folder it finds out once.
+
+    Attributes:
+        links: whether one of them was a link.
+    """
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
+        self.links = False
 
     def see(self, path: str, pattern: Pattern) -> Target | str | None:
         """Return the target that a path is, why it is none, or None if nothing is there."""
@@ -132,6 +139,7 @@ class _Eye:
         try:
             mode = os.lstat(path).st_mode
             link = stat.S_ISLNK(mode)
+            self.links |= link
             mode = os.stat(path).st_mode if link else mode  # noqa: PTH116 - thousands of them
         except OSError:
             return "not-a-socket" if os.path.islink(path) else None  # noqa: PTH114 - as above
@@ -167,6 +175,22 @@ def folders(patterns: Iterable[Pattern]) -> set[str]:
         found.add(_existing(fixed))
         found.update(p for p in _matches(parent) if os.path.isdir(p))  # noqa: PTH112 - as above
     return found
+
+
+def enclosed(patterns: Iterable[Pattern], near: set[str]) -> bool:
+    """Whether what the patterns match changes only with what is in these folders, links aside.
+
+    So it is where each pattern is one of names in one folder, which is there, and no link leads to.
+
+    Args:
+        patterns: what to look for.
+        near: the folders of them, as ``folders`` returns them.
+    """
+    parents = {
+        None if pattern.deep else os.path.dirname(pattern.path)  # noqa: PTH120 - as above
+        for pattern in patterns
+    }
+    return near == parents and all(os.path.realpath(folder) == folder for folder in near)
 
 
 def _has_magic(path: str) -> bool:

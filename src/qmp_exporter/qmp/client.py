@@ -51,6 +51,9 @@ AT_ONCE: Final = 64
 PROBE: Final = "probe"
 """The id of what asks whether a VM is there."""
 
+LONGEST: Final = 512
+"""Bytes of an answer to it that is kept; QEMU's own have some hundred."""
+
 KEPT: Final = 64 * 1024
 """Bytes beyond twice of which asyncio reads no more until some were taken."""
 
@@ -160,18 +163,17 @@ class Client(QMPClient):
             lines = b"".join(self._parts).split(b"\n")
             rest = lines.pop()
             self._parts, self._size = [rest], len(rest)
-        probed = PROBE in self._sent
-        if probed and lines == [self._answer] and self.on_same is not None:
+        limit, fit, probed = self._limits.line, len(lines), PROBE in self._sent
+        if probed and lines == [self._answer] and self.on_same is not None and self._size <= limit:
             del self._sent[PROBE]
             self.on_same()
             return
-        limit, fit = self._limits.line, len(lines)
         # Only where a chunk holds whole lines that are too long: all others are the first.
         if max(map(len, lines), default=0) > limit:
             fit = next(at for at, line in enumerate(lines) if len(line) > limit)
         self._answer = None
         made_way = await self._take(lines[:fit])
-        if probed and PROBE not in self._sent and len(lines) == 1:
+        if probed and PROBE not in self._sent and len(lines) == 1 and len(lines[0]) <= LONGEST:
             (self._answer,) = lines
         if fit < len(lines) or self._size > limit:
             raise LineError(f"a line of more than {limit} bytes")

@@ -10,7 +10,7 @@ import pytest
 
 from qmp_exporter.discovery import scan as scan_module
 from qmp_exporter.discovery.pattern import Pattern, expression
-from qmp_exporter.discovery.scan import MAX_PATH, folders, look, scan
+from qmp_exporter.discovery.scan import MAX_PATH, enclosed, folders, look, scan
 
 
 if TYPE_CHECKING:
@@ -135,6 +135,34 @@ def test_the_folders_to_watch_are_those_where_a_socket_can_appear(tmp_path: Path
     }
     assert folders([Pattern(f"{tmp_path}/no/such/*.qmp")]) == {str(tmp_path)}
     assert folders([Pattern("/no-such-folder/x.qmp")]) == {"/"}
+
+
+def test_folders_are_enough_where_all_is_in_them(tmp_path: Path) -> None:
+    """Not where a folder may come or go, or a link on the way lead elsewhere."""
+    (tmp_path / "a/run").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+
+    def enough(*paths: str) -> bool:
+        patterns = [Pattern(f"{tmp_path}/{path}") for path in paths]
+        return enclosed(patterns, folders(patterns))
+
+    assert enough("*.qmp")
+    assert enough("a/*.qmp", "a/run/web.qmp", "*")
+    for other in ("*/*.qmp", "*/run/*.qmp", "a/**", "b/*.qmp", "b/web.qmp", "link/*.qmp"):
+        assert not enough(other)
+        assert not enough("*.qmp", other)
+
+
+def test_a_link_is_told(tmp_path: Path, listen: Callable[[Path], str]) -> None:
+    """Wherever it leads; what it leads to may change unseen."""
+    path = listen(tmp_path / "web.qmp")
+    patterns = [Pattern(f"{tmp_path}/*")]
+    assert not scan(patterns, 9).links
+    (tmp_path / "a").symlink_to(path)
+    assert scan(patterns, 9).links
+    (tmp_path / "a").unlink()
+    (tmp_path / "a").symlink_to(tmp_path / "nowhere")
+    assert scan(patterns, 9).links
 
 
 def test_links_that_lead_in_circles_are_no_way(

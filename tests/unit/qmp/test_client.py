@@ -23,7 +23,15 @@ from qemu.qmp.message import Message
 from qmp_exporter.errors import QmpExporterError
 from qmp_exporter.qmp import client as module
 from qmp_exporter.qmp import turns as turns_module
-from qmp_exporter.qmp.client import AT_ONCE, CHUNK, RELIED_ON, Client, Limits
+from qmp_exporter.qmp.client import (
+    AT_ONCE,
+    CHUNK,
+    LONGEST,
+    RELIED_ON,
+    Client,
+    Limits,
+    LineError,
+)
 from recorder import strangers
 
 
@@ -40,12 +48,13 @@ ROOT = Path(__file__).parents[3]
 MAX_LINE = Limits().line
 
 
-def listening() -> tuple[Client, list[Call]]:
+def listening(limits: Limits = Limits()) -> tuple[Client, list[Call]]:  # noqa: B008 - frozen
     """A client, and what it calls."""
     calls: list[Call] = []
     client = Client(
         lambda line: calls.append(("event", line)),
         lambda command, reply: calls.append(("reply", command, reply.get("return"))),
+        limits,
     )
     return client, calls
 
@@ -554,6 +563,25 @@ async def test_an_answer_that_tells_nothing_new_takes_the_short_way_too() -> Non
     assert await asked(running) == ["reply"]
     client.on_same = None
     assert await asked(running) == ["reply"]
+
+
+async def test_an_answer_of_no_end_is_not_kept() -> None:
+    """Nor does one that is known hide that the next line is too long."""
+    client, calls = listening(Limits(line=2000))
+    client._writer = _Stream()  # type: ignore[assignment]
+    client.on_same = lambda: calls.append(("same",))
+    padded = b'{"return": {"status": "running"}%b, "id": "probe"}\n' % (b" " * LONGEST)
+    for _ in range(2):
+        client.probe("query-status")
+        await feed(client, [padded])
+        assert client._answer is None
+    assert [call[0] for call in calls] == ["reply", "reply"]
+    short = padded.replace(b" " * LONGEST, b"")
+    client.probe("query-status")
+    await feed(client, [short])
+    client.probe("query-status")
+    with pytest.raises(LineError):
+        await feed(client, [short + b"x" * 2001])
 
 
 async def test_nothing_is_no_answer() -> None:

@@ -888,6 +888,33 @@ async def test_a_vm_that_answers_is_asked_again_after_the_next_silence(
         session.tick(now + 1.0)
     assert notes.states == [TargetState.CONNECTED]
     assert notes.replies.count("query-status") == 2  # of the first reading, and of one probe
+    assert notes.answers.count("query-status") == 2 + 3  # two before it is followed
+
+
+async def test_who_writes_down_what_a_monitor_says_hears_every_answer(
+    monitor: FakeMonitor,
+) -> None:
+    """Also one that tells nothing new."""
+    heard: list[str] = []
+
+    class Tap:
+        """Hears."""
+
+        def line(self, line: bytes) -> None:
+            """Hear an event."""
+
+        def reply(self, command: str, message: object) -> None:  # noqa: ARG002 - a tap
+            """Hear a reply."""
+            heard.append(command)
+
+    async with watching(monitor, hundredth(QUICK, quiet=15.0), tap=Tap()) as (session, notes):
+        await until(lambda: "migrate-set-capabilities" in notes.answers, "the last reply")
+        before, now = heard.count("query-status"), client_of(session).read_at
+        for round_ in range(1, 4):
+            session.tick(now + 20.0)
+            await until(lambda: heard.count("query-status") == before + round_, "it")  # noqa: B023
+            client_of(session).read_at = now = now + 20.0
+            session.tick(now + 1.0)
 
 
 async def test_not_all_quiet_vms_are_asked_at_the_same_time() -> None:

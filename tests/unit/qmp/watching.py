@@ -11,7 +11,7 @@ from qmp_exporter.catalog.decoder import decoder
 from qmp_exporter.model.event import Event
 from qmp_exporter.model.inputs import Link, Reply
 from qmp_exporter.model.target import Target
-from qmp_exporter.qmp.context import Context
+from qmp_exporter.qmp.context import Context, Tap
 from qmp_exporter.qmp.session import Observer, Session
 from qmp_exporter.qmp.timing import Timing
 from qmp_exporter.qmp.transport import Dialling
@@ -108,13 +108,14 @@ def target_of(monitor: FakeMonitor) -> Target:
     return Target(f"{host}:{port}", tcp=True)
 
 
-def session_of(
+def session_of(  # noqa: PLR0913 - what a test may want to differ
     target: Target,
     notes: Notes,
     timing: Timing = QUICK,
     *,
     table: UnixTable | None = None,
     migration_events: bool = True,
+    tap: Tap | None = None,
 ) -> Session:
     """A session that dials, and does not run yet."""
     context = Context(
@@ -123,6 +124,7 @@ def session_of(
         timing=timing,
         migration_events=migration_events,
         answered=notes.answered,
+        tap=tap,
     )
     return Session(target, notes, Dialling(target, context), context)
 
@@ -134,6 +136,7 @@ async def watching(
     *,
     table: UnixTable | None = None,
     migration_events: bool = True,
+    tap: Tap | None = None,
 ) -> AsyncIterator[tuple[Session, Notes]]:
     """Run a session, and fail if it leaves a task or a file descriptor behind."""
     if isinstance(where, Path):
@@ -142,7 +145,9 @@ async def watching(
         where = target_of(where)
     notes = Notes()
     async with nothing_left():
-        session = session_of(where, notes, timing, table=table, migration_events=migration_events)
+        session = session_of(
+            where, notes, timing, table=table, migration_events=migration_events, tap=tap
+        )
         task = asyncio.create_task(session.run())
         try:
             yield session, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, Status, StatusCode
 
 from builders import SOME
-from qmp_exporter.telemetry.otel.events import Record, SpanEvent, on_span
+from qmp_exporter.telemetry.otel.events import Description, Record, SpanEvent, on_span
 from qmp_exporter.telemetry.otel.messages import encode_logs, encode_spans
 from qmp_exporter.telemetry.otel.request import SCOPE
 from unit.telemetry.otel.test_events import DESCRIPTIONS, TIMES
@@ -79,3 +80,15 @@ def test_spans_are_sent_as_the_sdk_sends_them(
     some = [span for resource in where for span in spans(resource, events, most=most)]
     assert encode_spans(some) == their_spans(some)
     assert [len(span.events) for span in some[1::2]] == [min(len(events), most)] * len(where)
+
+
+def test_the_console_shows_events_of_spans() -> None:
+    """As the SDK writes a span down, with ours for its own."""
+    event = SpanEvent(Description("qemu.stop", 9, "STOP", {"a": 1}), 10**9)
+    _, parent = spans(RESOURCES[0], [event], most=1)
+    shown = {
+        "name": "qemu.stop",
+        "timestamp": "1970-01-01T00:00:01.000000Z",
+        "attributes": {"a": 1},
+    }
+    assert json.loads(parent.to_json())["events"] == [shown]
