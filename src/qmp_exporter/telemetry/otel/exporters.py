@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.common.http import Compression
 
-from qmp_exporter.telemetry.otel.messages import take_messages, take_ours
+from qmp_exporter.telemetry.otel.messages import exporters_of_ours, take_messages
 from qmp_exporter.telemetry.otel.outcome import Outcome, Transport, watch
 from qmp_exporter.telemetry.otel.reasons import reason_of
 
@@ -137,8 +137,7 @@ def _grpc(what: str, otlp: Otlp, timeout: float, outcome: Outcome) -> Any:
 def _exporter(protocol: str, what: str) -> Any:
     """Return a class, whose module is imported only if it is used: each takes its time."""
     module, name = _CLASSES[what]
-    found = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")
-    take_ours(found)
+    found = exporters_of_ours(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")
     return getattr(found, name)
 
 

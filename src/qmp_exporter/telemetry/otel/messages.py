@@ -11,6 +11,7 @@ missing.
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from opentelemetry.exporter.otlp.proto.common._internal import _encode_resource
@@ -46,11 +47,23 @@ class _Item(Protocol):
 T = TypeVar("T", bound=_Item)
 
 
-def take_ours(module: Any) -> None:
-    """Let the exporter of spans or of log records in a module of the SDK send ours; idempotent."""
+def exporters_of_ours(name: str) -> Any:
+    """Return a module of the SDK whose exporters of spans and log records send ours.
+
+    It is a copy: others in this process may export what is the SDK's.
+
+    Args:
+        name: of the module.
+    """
+    spec = find_spec(name)
+    assert spec is not None  # noqa: S101 - a dependency, or an extra that was imported before
+    assert spec.loader is not None  # noqa: S101 - as above
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
     for encode in (encode_spans, encode_logs):
         if hasattr(module, encode.__name__):
             setattr(module, encode.__name__, encode)
+    return module
 
 
 def take_messages(exporter: Any) -> Any:
